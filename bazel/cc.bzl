@@ -19,7 +19,6 @@ def _copts(copts):
     return _COPTS + (["-Werror"] if _in_tenon() and not _TENON else []) + copts
 
 def _include_prefix():
-    # A consumer's own packages, built with these rules, keep the paths they have.
     # A header's path is relative to its package once a prefix is given. A consumer's own packages, built with these
     # rules, keep the paths they have.
     return "tenon/" + native.package_name() if _in_tenon() else None

@@ -53,8 +53,9 @@ debian_source = repository_rule(
 
 def _debian_headers_impl(rctx):
     package = _fetch(rctx, "binary", "%s_%s-*.deb" % (rctx.attr.package, rctx.attr.version))
-    members = ["./usr/include/" + path for path in rctx.attr.paths] or ["./usr/include"]
-    unpack = 'dpkg-deb --fsys-tarfile "$1" | tar --strip-components=2 --no-same-owner -x "${@:2}"'
+    members = ["./usr/include/" + path for path in rctx.attr.paths or ["*"]]
+    unpack = 'dpkg-deb --fsys-tarfile "$1" | tar --strip-components=2 --no-same-owner --wildcards ' + \
+             '--no-wildcards-match-slash -x "${@:2}"'
     _run(rctx, ["bash", "-o", "pipefail", "-c", unpack, "bash", package] + members, "unpack")
     _overlay(rctx)
 
@@ -62,7 +63,7 @@ debian_headers = repository_rule(
     implementation = _debian_headers_impl,
     attrs = dict(
         _COMMON_ATTRS,
-        paths = attr.string_list(doc = "What to take from /usr/include; everything if empty."),
+        paths = attr.string_list(doc = "Files and folders to take from /usr/include, as patterns; everything if empty."),
     ),
     doc = "The headers in a Debian binary package, unpacked into `include/` and not installed.",
 )

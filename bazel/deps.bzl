@@ -4,6 +4,23 @@ load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
 load("//bazel:bazel_compat.bzl", "empty_repository", "native_rules", "platforms_repository")
 load("//bazel:debian.bzl", "debian_headers", "debian_source")
 
+_ASIO_INCLUDES = [
+    "asio",
+    "assert",
+    "config",
+    "context",
+    "core",
+    "date_time",
+    "detail",
+    "exception",
+    "mpl",
+    "numeric/conversion",
+    "preprocessor",
+    "smart_ptr",
+    "system",
+    "type_traits",
+]
+
 def tenon_dependencies():
     """Declares every repository Tenon needs, each only if the workspace has not declared it itself.
 
@@ -80,6 +97,9 @@ def tenon_dependencies():
         name = "boost.asio",
         build_file = Label("//third_party:boost.asio.BUILD"),
         package = "libboost1.88-dev",
+        # What Asio includes, in all its variants; the whole of Boost is 16,000 files, each of which would be in every
+        # sandbox.
+        paths = ["boost/*.hpp"] + ["boost/" + library for library in _ASIO_INCLUDES],
         sha256 = "4f9599afe8039a130320325e6bcb41b135f3c607ab678c643ae1ef29f411cada",
         version = "1.88.0",
     )
