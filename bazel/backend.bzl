@@ -54,7 +54,7 @@ _backend = rule(
     provides = [CcInfo, TenonBackendInfo],
 )
 
-def tenon_backend(name, symbol, visibility = None, testonly = False, **kwargs):
+def tenon_backend(name, symbol, visibility = None, testonly = False, tags = [], **kwargs):
     """Declares a loop backend.
 
     Args:
@@ -63,18 +63,21 @@ def tenon_backend(name, symbol, visibility = None, testonly = False, **kwargs):
         `const tenon::LoopBackendFactory& Factory();` in a namespace of the backend's own.
       visibility: private unless said otherwise.
       testonly: as for cc_library.
+      tags: as for cc_library.
       **kwargs: srcs, hdrs, deps and all else of tenon_cc_library.
     """
     _check_symbol(name, symbol)
     tenon_cc_library(
         name = name + "_implementation",
         testonly = testonly,
+        tags = tags,
         visibility = ["//visibility:private"],
         **kwargs
     )
     _backend(
         name = name,
         testonly = testonly,
+        tags = tags,
         implementation = ":" + name + "_implementation",
         symbol = symbol,
         visibility = visibility or ["//visibility:private"],
@@ -128,7 +131,7 @@ _backend_table = rule(
     attrs = {"backends": attr.label_list(providers = [CcInfo, TenonBackendInfo])},
 )
 
-def tenon_backend_set(name, backends, visibility = None, testonly = False):
+def tenon_backend_set(name, backends, visibility = None, testonly = False, tags = []):
     """Declares a set of backends: defines `tenon::runtime::LinkedBackends()` and links them.
 
     Two sets in one binary are a link error, not a choice made by the linker.
@@ -138,10 +141,12 @@ def tenon_backend_set(name, backends, visibility = None, testonly = False):
       backends: tenon_backend targets, in the order in which "auto" tries them; may be empty.
       visibility: private unless said otherwise.
       testonly: as for cc_library.
+      tags: as for cc_library.
     """
     _backend_table(
         name = name + "_table",
         testonly = testonly,
+        tags = tags,
         backends = backends,
         visibility = ["//visibility:private"],
     )
@@ -149,13 +154,14 @@ def tenon_backend_set(name, backends, visibility = None, testonly = False):
         name = name,
         testonly = testonly,
         srcs = [":" + name + "_table"],
+        tags = tags,
         # As objects of the binary itself: of two tables in archives the linker would take the first, of two in shared
         # libraries the loader would, and neither would say so.
         alwayslink = True,
         linkstatic = True,
         visibility = visibility or ["//visibility:private"],
         deps = backends + [
-            Label("//core/loop:backend_factory"),
+            Label("//core/loop:backend"),
             Label("@abseil-cpp//absl/types:span"),
         ],
     )
