@@ -1,0 +1,29 @@
+// The process's own heap behind the Allocator interface.
+
+#ifndef TENON_ALLOC_SYSTEM_SYSTEM_ALLOCATOR_H_
+#define TENON_ALLOC_SYSTEM_SYSTEM_ALLOCATOR_H_
+
+#include "tenon/core/memory/allocator.h"
+
+namespace tenon::alloc {
+
+// Allocates with malloc(3) and aligned_alloc(3), resizes with realloc(3).
+//
+// Ownership: none; every SystemAllocator hands out blocks of the one process heap.
+// Threads: any (`thread_safe`, `foreign_free`).
+// Shutdown: has no state and keeps no statistics: Stats() is all zero. Put a tracking decorator
+//   around it where live bytes matter.
+class SystemAllocator final : public Allocator {
+ public:
+  Block Allocate(Layout layout) noexcept override;
+  void Deallocate(void* ptr, Layout layout) noexcept override;
+  Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept override;
+  AllocatorStats Stats() const noexcept override { return {}; }
+  AllocatorTraits traits() const noexcept override {
+    return {.thread_safe = true, .foreign_free = true, .bulk_release = false};
+  }
+};
+
+}  // namespace tenon::alloc
+
+#endif  // TENON_ALLOC_SYSTEM_SYSTEM_ALLOCATOR_H_

@@ -1,0 +1,96 @@
+// The allocator interface: where every byte that Tenon keeps comes from.
+//
+// core takes an `Allocator&` wherever it needs memory, so that a deployment chooses the
+// implementation (alloc/system, alloc/jemalloc, ...), and so that the conformance suite can make
+// any single allocation fail.
+
+#ifndef TENON_CORE_MEMORY_ALLOCATOR_H_
+#define TENON_CORE_MEMORY_ALLOCATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tenon {
+
+// Size and alignment of a block, in bytes. `alignment` is a power of two, at least 1.
+struct Layout {
+  size_t size = 0;
+  size_t alignment = alignof(std::max_align_t);
+};
+
+// A block of memory. `ptr` is null exactly when the allocation failed; then `size` is 0. On success
+// `size` is at least the size that was asked for, and all of it may be used.
+struct Block {
+  void* ptr = nullptr;
+  size_t size = 0;
+};
+
+// What an implementation declares about itself. Declared, queried, never guessed.
+struct AllocatorTraits {
+  // Calls may come from several threads at once (ALC-6).
+  bool thread_safe = false;
+  // A block may be freed on another thread than the one that allocated it (ALC-7).
+  bool foreign_free = false;
+  // Destroying the allocator releases blocks that are still live (ALC-10).
+  bool bulk_release = false;
+};
+
+// Counters since construction. Sizes are those asked for, in bytes, not counting overhead. Read
+// while other threads allocate, they are a recent value; read when nobody does, they are exact
+// (ALC-12).
+struct AllocatorStats {
+  uint64_t live_bytes = 0;
+  uint64_t live_blocks = 0;
+  uint64_t total_blocks = 0;
+  uint64_t failures = 0;
+};
+
+// Hands out and takes back blocks of memory.
+//
+// Ownership: a block belongs to the caller from Allocate until Deallocate. The allocator outlives
+// its blocks, unless its
+//   traits declare `bulk_release`.
+// Threads: one at a time, unless the traits declare `thread_safe`.
+// Reentrancy: an implementation calls back into nothing but the allocator that it decorates.
+// Shutdown: destruction with live blocks is the caller's error, unless `bulk_release`.
+//
+// Nothing throws, nothing aborts for want of memory, no failure path holds a lock (ALC-4, ALC-13).
+//
+//   Block block = allocator.Allocate({.size = 100});
+//   if (block.ptr == nullptr) return absl::ResourceExhaustedError("");
+//   ...
+//   allocator.Deallocate(block.ptr, {.size = 100});
+class Allocator {
+ public:
+  virtual ~Allocator() = default;
+
+  // Returns a block of at least `layout.size` bytes aligned to `layout.alignment` (ALC-1), or a
+  // null block when there is no memory or the size cannot be represented (ALC-2). A size of zero
+  // gives a block that is unique while it lives and is freed like any other (ALC-3). The bytes are
+  // indeterminate. REQUIRES: `layout.alignment` is a power of two.
+  virtual Block Allocate(Layout layout) noexcept = 0;
+
+  // Takes back a block. Preserves errno (ALC-13). Null is a no-op.
+  // REQUIRES: `ptr` came from this allocator and is live; `layout` is the one it was allocated or
+  // last resized with.
+  virtual void Deallocate(void* ptr, Layout layout) noexcept = 0;
+
+  // Changes the size of a block where it stands, to `new_size` bytes. Returns false, with the
+  // block, its bytes and the statistics unchanged (ALC-5), when that cannot be done; that is no
+  // error, and is all that the default does. REQUIRES: as for Deallocate; `ptr` is not null.
+  virtual bool TryResize(void* ptr, Layout layout, size_t new_size) noexcept;
+
+  // Moves or resizes a block to `new_size` bytes, keeping the first min(old, new) bytes and the
+  // alignment. Returns a null block on failure; the old block is then still valid, its bytes and
+  // the statistics unchanged (ALC-5). REQUIRES: as for TryResize.
+  virtual Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept;
+
+  // Counters so far. Never blocks an allocation (ALC-12).
+  virtual AllocatorStats Stats() const noexcept = 0;
+
+  virtual AllocatorTraits traits() const noexcept = 0;
+};
+
+}  // namespace tenon
+
+#endif  // TENON_CORE_MEMORY_ALLOCATOR_H_
