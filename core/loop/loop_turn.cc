@@ -1,0 +1,193 @@
+// The turn of the loop, and the way of a completion out to its callback.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/log/check.h"
+#include "tenon/core/loop/loop.h"
+#include "tenon/core/loop/mutation.h"
+#include "tenon/core/loop/unique_fd.h"
+
+namespace tenon {
+namespace {
+
+// How often a turn goes from callbacks to the operations they submit, and to their callbacks,
+// before it asks the kernel again: enough that an exchange of a request and its answer needs one
+// wait, few enough that chains of operations which complete at once cannot starve others.
+constexpr int kRoundsPerTurn = 4;
+
+bool MakesDescriptor(Opcode opcode) {
+  return opcode == Opcode::kAccept || opcode == Opcode::kOpenAt;
+}
+
+bool IsDescriptorLimit(int32_t result) {
+  return result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM;
+}
+
+}  // namespace
+
+void Loop::Run(RunUntil until) noexcept {
+  while (!stop_requested_.exchange(false, std::memory_order_seq_cst)) {
+    if (until == RunUntil::kIdle && Idle()) return;
+    Turn(kForeverNs);
+  }
+}
+
+uint64_t Loop::RunOnce(int64_t deadline_ns) noexcept { return Turn(deadline_ns); }
+
+bool Loop::Idle() const { return pending_ == 0 && closing_ == 0 && posted_.empty(); }
+
+uint64_t Loop::Turn(int64_t deadline_ns) {
+  CheckUsable();
+  CHECK(!in_turn_) << "TD-7: a loop is run inside one of its callbacks";
+  in_turn_ = true;
+  ++stats_.turns;
+  if (observer_ != nullptr) observer_->OnTurn();
+  // Between turns the queue is empty, unless somebody submitted from outside or a backend was full.
+  if (!queued_.empty() || !work_queued_.empty()) StartQueued();
+  const bool ready = !ready_.empty() || !queued_.empty() || backend_has_more_;
+  WaitForEvents(ready ? 0 : std::min(deadline_ns, timers_.next_deadline_ns()));
+  ReapWork();
+  ExpireTimers();
+  uint64_t ran = RunPosted();
+  for (int round = 0; round < kRoundsPerTurn; ++round) {
+    StartQueued();
+    if (ready_.empty()) break;
+    ran += DeliverReady();
+  }
+  in_turn_ = false;
+  return ran;
+}
+
+void Loop::WaitForEvents(int64_t deadline_ns) {
+  const int64_t before_ns = Now();
+  if (last_turn_ns_ != 0) stats_.running_ns += before_ns - last_turn_ns_;
+  sleeping_.store(true, std::memory_order_seq_cst);
+  // Whatever was written before somebody could see this loop asleep is seen here (WAK-1).
+  if (!posted_.empty() || wake_requested_.load(std::memory_order_seq_cst) ||
+      stop_requested_.load(std::memory_order_seq_cst) || work_pool_.HasDone()) {
+    deadline_ns = 0;
+  }
+  ++stats_.waits;
+  backend_->Wait(deadline_ns, sink_);
+  backend_has_more_ = false;
+  sleeping_.store(false, std::memory_order_seq_cst);
+  wake_requested_.store(false, std::memory_order_seq_cst);
+  last_turn_ns_ = Now();
+  stats_.waiting_ns += last_turn_ns_ - before_ns;
+}
+
+uint64_t Loop::RunPosted() {
+  if (posted_.empty()) return 0;
+  const uint64_t ran = posted_.RunAll();
+  stats_.posted_tasks += ran;
+  return ran;
+}
+
+void Loop::StartQueued() {
+  if (!work_queued_.empty()) {
+    uint32_t count = 0;
+    work_queued_.ForEach([&](Operation& operation) {
+      operation.state_ = OperationState::kAtWork;
+      ++count;
+    });
+    work_pool_.Submit(work_queued_, count);
+  }
+  if (queued_.empty() && !backend_has_more_) return;
+  SubmissionBatch batch(queued_);
+  backend_has_more_ = backend_->Start(batch, sink_);
+}
+
+void Loop::ReapWork() {
+  if (!work_pool_.HasDone()) return;
+  IntrusiveList<Operation> done;
+  work_pool_.TakeDone(done);
+  while (Operation* operation = done.PopFront()) {
+    int32_t result = operation->result_;
+    if (Mutated(LoopMutation::kCancelFileInHalf) && operation->cancel_requested_ && result > 0) {
+      result = -ECANCELED;
+    }
+    Finish(*operation, result);
+  }
+}
+
+void Loop::ExpireTimers() {
+  while (Operation* timer = timers_.PopExpired(last_turn_ns_)) {
+    if (timer == &accept_timer_) {
+      accept_timer_.state_ = OperationState::kIdle;
+      ReleaseHeldAccepts();
+    } else {
+      Finish(*timer, 0);
+    }
+  }
+}
+
+// Runs the callbacks of what is ready now; what they make ready waits for the next round, so that
+// the stack does not grow with a chain (CMP-7).
+uint64_t Loop::DeliverReady() {
+  IntrusiveList<Operation> batch;
+  batch.Append(ready_);
+  uint64_t delivered = 0;
+  while (Operation* operation = batch.PopFront()) {
+    Deliver(*operation);
+    ++delivered;
+  }
+  return delivered;
+}
+
+void Loop::Deliver(Operation& operation) {
+  if (operation.undelivered_) return DeliverMore(operation);
+  // The operation is the caller's as soon as its callback begins: whatever comes afterwards is kept
+  // aside.
+  const Opcode opcode = operation.opcode_;
+  const bool pins = operation.pinned() && opcode != Opcode::kClose;
+  const bool bound = !operation.names_two_handles();
+  const Handle handle = pins ? operation.handle_ : Handle{};
+  const Handle second = pins ? operation.second_handle() : Handle{};
+  DropDescriptorIfCancelled(operation);
+  if (opcode == Opcode::kAccept && IsDescriptorLimit(operation.result_)) {
+    handles_[handle.index].accept_not_before_ns = DeadlineAfter(Now(), options_.accept_backoff_ns);
+  }
+  PassDirectionOn(operation);
+  PendingListOf(operation).Remove(operation);
+  --pending_;
+  ++stats_.completed[static_cast<size_t>(opcode)];
+  operation.state_ = OperationState::kIdle;
+  RunCallback(operation);
+  Unpin(handle, bound);
+  Unpin(second, bound);
+}
+
+// Delivers a completion with kMore; the operation stays in flight.
+void Loop::DeliverMore(Operation& operation) {
+  operation.undelivered_ = false;
+  const bool final_waiting = operation.final_waiting_;
+  operation.final_waiting_ = false;
+  const int32_t made = operation.result_;
+  DropDescriptorIfCancelled(operation);
+  // A connection that was dropped for a Cancel is not reported.
+  if (operation.result_ == made) RunCallback(operation);
+  if (!final_waiting) return;
+  operation.completion_flags_ = 0;
+  Finish(operation, operation.final_result_);
+}
+
+// A descriptor that nobody will take is closed: its Accept or OpenAt was cancelled (CAN-5).
+void Loop::DropDescriptorIfCancelled(Operation& operation) {
+  if (!operation.cancel_requested_ || !MakesDescriptor(operation.opcode_)) return;
+  if (operation.result_ < 0) return;
+  if (!Mutated(LoopMutation::kLeakCancelledAccept)) UniqueFd(operation.result_).Reset();
+  operation.result_ = -ECANCELED;
+}
+
+void Loop::RunCallback(Operation& operation) {
+  if (Mutated(LoopMutation::kDrainReportsSuccess) && draining_ && operation.result_ < 0) {
+    operation.result_ = 0;
+  }
+  if (observer_ != nullptr) observer_->OnComplete(operation);
+  delivering_ = &operation;
+  operation.callback_(operation);
+  delivering_ = nullptr;
+}
+
+}  // namespace tenon
