@@ -1,0 +1,78 @@
+// The client of the echo benchmark: closed-loop, one outstanding message a connection.
+
+#ifndef TENON_TOOLS_BENCH_ECHO_CLIENT_H_
+#define TENON_TOOLS_BENCH_ECHO_CLIENT_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tenon/tools/bench/descriptor.h"
+
+namespace tenon::bench {
+
+inline constexpr size_t kMessageSize = 64;
+
+// A blocking connection to `port` of 127.0.0.1, with TCP_NODELAY, that is reset when it is closed:
+// lingering ones would use up the ports. Gives up after ten seconds.
+absl::StatusOr<Descriptor> ConnectTo(uint16_t port);
+
+// What one stretch of time has brought.
+struct EchoLoad {
+  int64_t requests = 0;
+  int64_t wall_ns = 0;
+};
+
+// Sends a message on every connection, waits for its echo, compares the bytes, and sends the next.
+//
+// Ownership: owns its sockets; the descriptor to cancel by is the caller's and outlives it.
+// Threads: one.
+// Shutdown: the destructor resets the connections, so that none lingers in TIME_WAIT.
+class EchoClient {
+ public:
+  // Opens `connections` to `port` of 127.0.0.1. The client gives up with Cancelled as soon as
+  // `cancel_fd` can be read; -1 is none.
+  static absl::StatusOr<std::unique_ptr<EchoClient>> Connect(uint16_t port, int connections,
+                                                             int cancel_fd);
+
+  // Keeps messages going for `duration_ns`, and until each connection has had an echo since it was
+  // opened. They stay underway afterwards: the next call goes on with them. DataLoss if an echo is
+  // not what was sent, Unavailable if the server ended a connection, DeadlineExceeded if there was
+  // no echo at all for ten seconds, Cancelled.
+  absl::StatusOr<EchoLoad> Run(int64_t duration_ns);
+
+ private:
+  struct Connection {
+    Descriptor socket;
+    size_t received = 0;
+    uint64_t echoes = 0;
+    std::array<char, kMessageSize> sent;
+    // One more than a message: a server that sends too much is found out.
+    std::array<char, kMessageSize + 1> echo;
+  };
+
+  explicit EchoClient(Descriptor epoll) : epoll_(std::move(epoll)) {}
+
+  absl::Status Open(uint16_t port, uint32_t index, Connection& connection);
+  absl::Status Send(Connection& connection);
+  absl::Status Receive(Connection& connection);
+  absl::Status WaitOnce(int64_t now_ns, int64_t wake_ns);
+
+  Descriptor epoll_;
+  std::vector<Connection> connections_;
+  size_t answered_connections_ = 0;
+  int64_t requests_ = 0;
+  bool started_ = false;
+};
+
+// CLOCK_MONOTONIC.
+int64_t MonotonicNs();
+
+}  // namespace tenon::bench
+
+#endif  // TENON_TOOLS_BENCH_ECHO_CLIENT_H_

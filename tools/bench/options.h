@@ -1,0 +1,47 @@
+// The command line of a benchmark.
+
+#ifndef TENON_TOOLS_BENCH_OPTIONS_H_
+#define TENON_TOOLS_BENCH_OPTIONS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace tenon::bench {
+
+// A median of fewer says little on a machine that does other things too.
+inline constexpr int kMinRounds = 5;
+inline constexpr int kMaxRounds = 1000;
+inline constexpr int kMaxConnections = 4096;
+
+enum class Format { kTable, kJson };
+
+struct Options {
+  Format format = Format::kTable;
+  // File to write the report to; standard output if empty.
+  std::string out;
+  // Shorter rounds, and the fewest that are allowed.
+  bool quick = false;
+  // From kMinRounds to kMaxRounds; 0 leaves it to the benchmark.
+  int rounds = 0;
+  // Cases, each from 1 to kMaxConnections and named once; empty leaves them to the benchmark.
+  std::vector<int> connections;
+  // Subjects to run, each known and named once; empty means all.
+  std::vector<std::string> subjects;
+  bool help = false;
+};
+
+// Reads the arguments behind the sub-command: `--name=value` or `--name value`, lists separated by
+// commas. InvalidArgument, naming the argument and what would be valid, for anything else.
+absl::StatusOr<Options> ParseOptions(absl::Span<const absl::string_view> arguments,
+                                     absl::Span<const absl::string_view> known_subjects);
+
+// The options, one a line, for `--help`.
+std::string OptionsHelp(absl::Span<const absl::string_view> known_subjects);
+
+}  // namespace tenon::bench
+
+#endif  // TENON_TOOLS_BENCH_OPTIONS_H_
