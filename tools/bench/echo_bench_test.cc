@@ -19,7 +19,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tenon/tools/bench/descriptor.h"
+#include "tenon/core/loop/unique_fd.h"
 #include "tenon/tools/bench/echo_client.h"
 #include "tenon/tools/bench/echo_subjects.h"
 #include "tenon/tools/bench/report.h"
@@ -85,7 +85,7 @@ TEST_P(EverySubject, EchoesMoreThanASocketHolds) {
   absl::StatusOr<std::unique_ptr<ServerProcess>> server =
       ServerProcess::Start(GetParam().serve, AllowedCpus()->front());
   ASSERT_TRUE(server.ok()) << server.status();
-  absl::StatusOr<Descriptor> socket = ConnectTo((*server)->port());
+  absl::StatusOr<UniqueFd> socket = ConnectTo((*server)->port());
   ASSERT_TRUE(socket.ok()) << socket.status();
 
   std::string sent(size_t{32} << 20, '\0');
@@ -118,7 +118,7 @@ TEST_P(EverySubject, EndsAConnectionThatItsPeerHasEnded) {
   absl::StatusOr<std::unique_ptr<ServerProcess>> server =
       ServerProcess::Start(GetParam().serve, AllowedCpus()->front());
   ASSERT_TRUE(server.ok()) << server.status();
-  absl::StatusOr<Descriptor> socket = ConnectTo((*server)->port());
+  absl::StatusOr<UniqueFd> socket = ConnectTo((*server)->port());
   ASSERT_TRUE(socket.ok()) << socket.status();
   // Message and end of file arrive together.
   ASSERT_EQ(send(socket->get(), "last", 4, MSG_MORE), 4);

@@ -50,9 +50,9 @@ int64_t MonotonicNs() {
   return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
-absl::StatusOr<Descriptor> ConnectTo(uint16_t port) {
-  Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) {
+absl::StatusOr<UniqueFd> ConnectTo(uint16_t port) {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.ok()) {
     return absl::ErrnoToStatus(errno, "socket of a client (is `ulimit -n` large enough?)");
   }
   absl::Status status = SetUp(socket.get());
@@ -69,8 +69,8 @@ absl::StatusOr<Descriptor> ConnectTo(uint16_t port) {
 
 absl::StatusOr<std::unique_ptr<EchoClient>> EchoClient::Connect(uint16_t port, int connections,
                                                                 int cancel_fd) {
-  Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
+  UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll.ok()) return absl::ErrnoToStatus(errno, "epoll_create1");
   if (cancel_fd >= 0) {
     epoll_event event = {};
     event.events = EPOLLIN;
@@ -90,7 +90,7 @@ absl::StatusOr<std::unique_ptr<EchoClient>> EchoClient::Connect(uint16_t port, i
 }
 
 absl::Status EchoClient::Open(uint16_t port, uint32_t index, Connection& connection) {
-  absl::StatusOr<Descriptor> socket = ConnectTo(port);
+  absl::StatusOr<UniqueFd> socket = ConnectTo(port);
   if (!socket.ok()) return socket.status();
   if (fcntl(socket->get(), F_SETFL, O_NONBLOCK) != 0) return absl::ErrnoToStatus(errno, "fcntl");
   epoll_event event = {};

@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "tenon/tools/bench/descriptor.h"
+#include "tenon/core/loop/unique_fd.h"
 
 namespace tenon::bench {
 
@@ -20,7 +20,7 @@ inline constexpr size_t kMessageSize = 64;
 
 // A blocking connection to `port` of 127.0.0.1, with TCP_NODELAY, that is reset when it is closed:
 // lingering ones would use up the ports. Gives up after ten seconds.
-absl::StatusOr<Descriptor> ConnectTo(uint16_t port);
+absl::StatusOr<UniqueFd> ConnectTo(uint16_t port);
 
 // What one stretch of time has brought.
 struct EchoLoad {
@@ -48,7 +48,7 @@ class EchoClient {
 
  private:
   struct Connection {
-    Descriptor socket;
+    UniqueFd socket;
     size_t received = 0;
     uint64_t echoes = 0;
     std::array<char, kMessageSize> sent;
@@ -56,14 +56,14 @@ class EchoClient {
     std::array<char, kMessageSize + 1> echo;
   };
 
-  explicit EchoClient(Descriptor epoll) : epoll_(std::move(epoll)) {}
+  explicit EchoClient(UniqueFd epoll) : epoll_(std::move(epoll)) {}
 
   absl::Status Open(uint16_t port, uint32_t index, Connection& connection);
   absl::Status Send(Connection& connection);
   absl::Status Receive(Connection& connection);
   absl::Status WaitOnce(int64_t now_ns, int64_t wake_ns);
 
-  Descriptor epoll_;
+  UniqueFd epoll_;
   std::vector<Connection> connections_;
   size_t answered_connections_ = 0;
   int64_t requests_ = 0;

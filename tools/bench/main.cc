@@ -22,7 +22,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "tenon/tools/bench/descriptor.h"
+#include "tenon/core/loop/unique_fd.h"
 #include "tenon/tools/bench/echo_bench.h"
 #include "tenon/tools/bench/echo_subjects.h"
 #include "tenon/tools/bench/host.h"
@@ -42,6 +42,10 @@ void ShowProgress(absl::string_view text) {
   if (isatty(STDERR_FILENO) == 0) return;
   std::fprintf(stderr, "\r\033[K%.*s", static_cast<int>(text.size()), text.data());
   std::fflush(stderr);
+}
+
+void ShowNote(absl::string_view text) {
+  std::fprintf(stderr, "bench: note: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
 absl::StatusOr<Report> Echo(const Options& options, int cancel_fd) {
@@ -65,7 +69,8 @@ absl::StatusOr<Report> Echo(const Options& options, int cancel_fd) {
   plan.cancel_fd = cancel_fd;
   plan.progress = &ShowProgress;
 
-  std::vector<std::string> notes = HostNotes();
+  const std::vector<std::string> notes = HostNotes();
+  for (const std::string& note : notes) ShowNote(note);
   absl::StatusOr<Report> report = RunEcho(plan);
   ShowProgress("");
   if (!report.ok()) return report;
@@ -108,7 +113,7 @@ int Complain(absl::string_view message) {
 }
 
 // SIGINT and SIGTERM as a descriptor, so that what runs can end what it has started.
-absl::StatusOr<Descriptor> SignalsAsDescriptor() {
+absl::StatusOr<UniqueFd> SignalsAsDescriptor() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
@@ -116,8 +121,8 @@ absl::StatusOr<Descriptor> SignalsAsDescriptor() {
   if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) {
     return absl::ErrnoToStatus(errno, "sigprocmask");
   }
-  Descriptor descriptor(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!descriptor.valid()) return absl::ErrnoToStatus(errno, "signalfd");
+  UniqueFd descriptor(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!descriptor.ok()) return absl::ErrnoToStatus(errno, "signalfd");
   return descriptor;
 }
 
@@ -140,22 +145,18 @@ std::string UserPath(const std::string& path) {
 
 // The file is opened before anything is measured, and replaced after.
 absl::Status RunAndReport(const Command& command, const Options& options) {
-  Descriptor file;
+  UniqueFd file;
   if (!options.out.empty()) {
     const std::string path = UserPath(options.out);
-    file = Descriptor(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
-    if (!file.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("--out: ", options.out));
+    file = UniqueFd(open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+    if (!file.ok()) return absl::ErrnoToStatus(errno, absl::StrCat("--out: ", options.out));
   }
-  absl::StatusOr<Descriptor> signals = SignalsAsDescriptor();
+  absl::StatusOr<UniqueFd> signals = SignalsAsDescriptor();
   if (!signals.ok()) return signals.status();
   absl::StatusOr<Report> report = command.run(options, signals->get());
   if (!report.ok()) return report.status();
-  for (const std::string& note : report->notes) {
-    const bool shown_anyway = options.out.empty() && options.format == Format::kTable;
-    if (!shown_anyway) std::fprintf(stderr, "bench: note: %s\n", note.c_str());
-  }
   const std::string text = options.format == Format::kJson ? ToJson(*report) : ToTable(*report);
-  if (!file.valid()) return WriteAll(STDOUT_FILENO, text);
+  if (!file.ok()) return WriteAll(STDOUT_FILENO, text);
   if (ftruncate(file.get(), 0) != 0 && errno != EINVAL) {
     return absl::ErrnoToStatus(errno, absl::StrCat("--out: ", options.out));
   }

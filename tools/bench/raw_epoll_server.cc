@@ -12,7 +12,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
-#include "tenon/tools/bench/descriptor.h"
+#include "tenon/core/loop/unique_fd.h"
 #include "tenon/tools/bench/echo_subjects.h"
 
 namespace tenon::bench {
@@ -22,7 +22,7 @@ constexpr int kEventsPerWait = 512;
 constexpr uint32_t kReadEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 struct Connection {
-  Descriptor socket;
+  UniqueFd socket;
   // Bytes of `buffer` that are still to be written: [written, filled).
   size_t filled = 0;
   size_t written = 0;
@@ -37,8 +37,8 @@ class RawEpollServer {
   explicit RawEpollServer(int listen_fd) : listen_fd_(listen_fd) {}
 
   absl::Status Run() {
-    epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
-    if (!epoll_.valid()) return absl::ErrnoToStatus(errno, "epoll_create1");
+    epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll_.ok()) return absl::ErrnoToStatus(errno, "epoll_create1");
     epoll_event listening = {};
     listening.events = EPOLLIN;
     listening.data.ptr = nullptr;
@@ -63,8 +63,8 @@ class RawEpollServer {
  private:
   absl::Status AcceptAll() {
     while (true) {
-      Descriptor socket(accept4(listen_fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-      if (!socket.valid()) {
+      UniqueFd socket(accept4(listen_fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (!socket.ok()) {
         if (errno == EAGAIN) return absl::OkStatus();
         if (errno == EINTR || errno == ECONNABORTED) continue;
         return absl::ErrnoToStatus(errno, "accept4");
@@ -142,7 +142,7 @@ class RawEpollServer {
   }
 
   const int listen_fd_;
-  Descriptor epoll_;
+  UniqueFd epoll_;
 };
 
 }  // namespace

@@ -30,7 +30,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "tenon/tools/bench/descriptor.h"
+#include "tenon/core/loop/unique_fd.h"
 
 namespace tenon::bench {
 namespace {
@@ -39,9 +39,9 @@ namespace {
 // it.
 constexpr int kBacklog = 4096;
 
-absl::StatusOr<Descriptor> Listen(uint16_t& port) {
-  Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!socket.valid()) return absl::ErrnoToStatus(errno, "socket");
+absl::StatusOr<UniqueFd> Listen(uint16_t& port) {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.ok()) return absl::ErrnoToStatus(errno, "socket");
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -121,12 +121,12 @@ absl::Status PinToCpu(int cpu) {
 absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
     absl::Status (*serve)(int listen_fd), int cpu) {
   uint16_t port = 0;
-  absl::StatusOr<Descriptor> listener = Listen(port);
+  absl::StatusOr<UniqueFd> listener = Listen(port);
   if (!listener.ok()) return listener.status();
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe2");
-  Descriptor read_end(ends[0]);
-  Descriptor write_end(ends[1]);
+  UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) return absl::ErrnoToStatus(errno, "fork");

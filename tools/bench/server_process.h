@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "tenon/tools/bench/descriptor.h"
+#include "tenon/core/loop/unique_fd.h"
 
 namespace tenon::bench {
 
@@ -63,13 +63,13 @@ class ServerProcess {
   std::string Stop();
 
  private:
-  ServerProcess(pid_t pid, uint16_t port, Descriptor reason)
+  ServerProcess(pid_t pid, uint16_t port, UniqueFd reason)
       : pid_(pid), port_(port), reason_(std::move(reason)) {}
 
   pid_t pid_;
   const uint16_t port_;
   // Read end of a pipe to which the child writes why it ends.
-  Descriptor reason_;
+  UniqueFd reason_;
 };
 
 }  // namespace tenon::bench
