@@ -110,7 +110,7 @@ absl::Status EpollBackend::Attach(uint32_t slot_number, int fd, DescriptorKind k
 
 void EpollBackend::Detach(uint32_t slot_number, int fd) noexcept {
   Slot& slot = slots_[slot_number];
-  DCHECK(slot.readers.empty() && slot.writers.empty() && slot.pollers.empty());
+  DCHECK(slot.reader == nullptr && slot.writer == nullptr && slot.waiters.empty());
   // Closing alone would leave the registration of a file description that lives on elsewhere.
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   slot.fd = -1;
@@ -140,11 +140,13 @@ void EpollBackend::Begin(Operation& operation, CompletionSink& sink) {
       break;
   }
   if (DirectionOf(operation.opcode()) == Direction::kRead) {
-    slot.readers.PushBack(operation);
-    RunReaders(slot, sink);
+    DCHECK(slot.reader == nullptr);
+    slot.reader = &operation;
+    RunReader(slot, sink);
   } else {
-    slot.writers.PushBack(operation);
-    RunWriters(slot, sink);
+    DCHECK(slot.writer == nullptr);
+    slot.writer = &operation;
+    RunWriter(slot, sink);
   }
 }
 
@@ -155,7 +157,7 @@ void EpollBackend::BeginConnect(Operation& operation, Slot& slot, CompletionSink
   slot.readable = false;
   slot.writable = false;
   slot.hung_up = false;
-  slot.writers.PushBack(operation);
+  slot.writer = &operation;
   AddInterest(slot, EPOLLOUT);
 }
 
@@ -163,7 +165,7 @@ void EpollBackend::BeginPoll(Operation& operation, Slot& slot, CompletionSink& s
   const uint32_t wanted = operation.parameters().poll_events;
   const int32_t ready = PollNow(slot.fd, wanted);
   if (ready != 0) return sink.Complete(operation, ready);
-  slot.pollers.PushBack(operation);
+  slot.waiters.PushBack(operation);
   // The values of POLL* and EPOLL* agree.
   AddInterest(slot, wanted & (EPOLLOUT | EPOLLPRI));
 }
@@ -177,12 +179,10 @@ void EpollBackend::BeginSplice(Operation& operation, CompletionSink& sink) {
     const int32_t result = PerformNonBlocking(operation, DescriptorKind::kPipe);
     if (result != kWouldBlock) return sink.Complete(operation, result);
     if (from != nullptr && PollNow(from->fd, POLLIN) == 0) {
-      from->readable = false;
-      return from->readers.PushBack(operation);
+      return from->waiters.PushBack(operation);
     }
     if (to != nullptr && PollNow(to->fd, POLLOUT) == 0) {
-      to->writable = false;
-      to->writers.PushBack(operation);
+      to->waiters.PushBack(operation);
       return AddInterest(*to, EPOLLOUT);
     }
   }
@@ -215,14 +215,9 @@ int32_t EpollBackend::AttemptRead(Operation& operation, Slot& slot, uint16_t* bu
   return result;
 }
 
-void EpollBackend::RunReaders(Slot& slot, CompletionSink& sink) {
-  while (slot.readable && !slot.readers.empty()) {
-    Operation& operation = slot.readers.front();
-    if (operation.opcode() == Opcode::kSplice) {
-      IntrusiveList<Operation>::Remove(operation);
-      BeginSplice(operation, sink);
-      continue;
-    }
+void EpollBackend::RunReader(Slot& slot, CompletionSink& sink) {
+  while (slot.readable && slot.reader != nullptr) {
+    Operation& operation = *slot.reader;
     if (!sink.CanTakeMore(operation)) return ComeBackTo(slot);
     uint16_t buffer_id = 0;
     const int32_t result = AttemptRead(operation, slot, &buffer_id);
@@ -230,40 +225,44 @@ void EpollBackend::RunReaders(Slot& slot, CompletionSink& sink) {
     const uint8_t lent = operation.pooled_buffer() && result > 0 ? kBuffer : 0;
     const bool goes_on =
         operation.multishot() && (operation.opcode() == Opcode::kAccept ? result >= 0 : result > 0);
-    if (!goes_on) IntrusiveList<Operation>::Remove(operation);
+    if (!goes_on) slot.reader = nullptr;
     sink.Complete(operation, result, static_cast<uint8_t>(lent | (goes_on ? kMore : 0)), buffer_id);
   }
 }
 
-void EpollBackend::RunWriters(Slot& slot, CompletionSink& sink) {
-  while (slot.writable && !slot.writers.empty()) {
-    Operation& operation = slot.writers.front();
-    if (operation.opcode() == Opcode::kSplice) {
-      IntrusiveList<Operation>::Remove(operation);
-      BeginSplice(operation, sink);
-      continue;
-    }
-    const int32_t result = operation.opcode() == Opcode::kConnect
-                               ? FinishConnect(operation)
-                               : PerformNonBlocking(operation, slot.kind);
-    if (result == kWouldBlock || ExhaustedBy(operation, result, slot.kind)) {
-      slot.writable = slot.hung_up && result != kWouldBlock;
-    }
-    if (result == kWouldBlock) return AddInterest(slot, EPOLLOUT);
-    if (operation.opcode() == Opcode::kConnect) slot.readable = true;
-    IntrusiveList<Operation>::Remove(operation);
-    sink.Complete(operation, result);
+void EpollBackend::RunWriter(Slot& slot, CompletionSink& sink) {
+  if (slot.writer == nullptr) return;
+  Operation& operation = *slot.writer;
+  if (!slot.writable) return AddInterest(slot, EPOLLOUT);
+  const bool connects = operation.opcode() == Opcode::kConnect;
+  const int32_t result =
+      connects ? FinishConnect(operation) : PerformNonBlocking(operation, slot.kind);
+  if (result == kWouldBlock) {
+    slot.writable = false;
+    return AddInterest(slot, EPOLLOUT);
   }
-  if (!slot.writers.empty()) AddInterest(slot, EPOLLOUT);
+  if (ExhaustedBy(operation, result, slot.kind)) slot.writable = slot.hung_up;
+  if (connects) slot.readable = true;
+  slot.writer = nullptr;
+  sink.Complete(operation, result);
 }
 
-void EpollBackend::RunPollers(Slot& slot, CompletionSink& sink) {
-  slot.pollers.ForEach([&](Operation& operation) {
-    const int32_t ready = PollNow(slot.fd, operation.parameters().poll_events);
-    if (ready == 0) return;
-    IntrusiveList<Operation>::Remove(operation);
-    sink.Complete(operation, ready);
-  });
+void EpollBackend::RunWaiters(Slot& slot, CompletionSink& sink) {
+  // Aside first: those that wait on are put back.
+  IntrusiveList<Operation> waiting;
+  waiting.Append(slot.waiters);
+  while (Operation* operation = waiting.PopFront()) {
+    if (operation->opcode() == Opcode::kSplice) {
+      BeginSplice(*operation, sink);
+      continue;
+    }
+    const int32_t ready = PollNow(slot.fd, operation->parameters().poll_events);
+    if (ready == 0) {
+      slot.waiters.PushBack(*operation);
+    } else {
+      sink.Complete(*operation, ready);
+    }
+  }
 }
 
 void EpollBackend::ComeBackTo(Slot& slot) {
@@ -279,12 +278,17 @@ void EpollBackend::RunAgainList(CompletionSink& sink) {
     Slot& slot = slots_[next];
     next = slot.next_again;
     slot.on_again_list = false;
-    RunReaders(slot, sink);
+    RunReader(slot, sink);
   }
 }
 
 void EpollBackend::Cancel(Operation& operation, CompletionSink& sink) noexcept {
-  IntrusiveList<Operation>::Remove(operation);
+  if (DirectionOf(operation.opcode()) == Direction::kNone) {
+    IntrusiveList<Operation>::Remove(operation);
+  } else {
+    Slot& slot = slots_[operation.handle().index];
+    (slot.reader == &operation ? slot.reader : slot.writer) = nullptr;
+  }
   // A connection that stands by now is a success (CAN-3).
   const bool connected = operation.opcode() == Opcode::kConnect && FinishConnect(operation) == 0;
   sink.Complete(operation, connected ? 0 : -ECANCELED);
@@ -335,9 +339,9 @@ void EpollBackend::OnEvent(Slot& slot, uint32_t events, CompletionSink& sink) {
   if ((events & (EPOLLIN | EPOLLPRI | kEnded)) != 0) slot.readable = true;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) slot.writable = true;
   if ((events & kEnded) != 0) slot.hung_up = true;
-  RunReaders(slot, sink);
-  RunWriters(slot, sink);
-  RunPollers(slot, sink);
+  RunReader(slot, sink);
+  RunWriter(slot, sink);
+  RunWaiters(slot, sink);
 }
 
 void EpollBackend::Wake() noexcept {

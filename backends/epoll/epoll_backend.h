@@ -70,9 +70,11 @@ class EpollBackend final : public LoopBackend {
     // On the list of slots to come back to without an event.
     bool on_again_list = false;
     uint32_t next_again = kNoSlot;
-    IntrusiveList<Operation> readers;
-    IntrusiveList<Operation> writers;
-    IntrusiveList<Operation> pollers;
+    // The one operation of each direction that the loop lets through at a time.
+    Operation* reader = nullptr;
+    Operation* writer = nullptr;
+    // Poll and Splice operations, which have no order.
+    IntrusiveList<Operation> waiters;
   };
 
   absl::Status Init(const LoopOptions& options, Allocator& allocator);
@@ -84,9 +86,9 @@ class EpollBackend final : public LoopBackend {
   void BeginSplice(Operation& operation, CompletionSink& sink);
 
   void OnEvent(Slot& slot, uint32_t events, CompletionSink& sink);
-  void RunReaders(Slot& slot, CompletionSink& sink);
-  void RunWriters(Slot& slot, CompletionSink& sink);
-  void RunPollers(Slot& slot, CompletionSink& sink);
+  void RunReader(Slot& slot, CompletionSink& sink);
+  void RunWriter(Slot& slot, CompletionSink& sink);
+  void RunWaiters(Slot& slot, CompletionSink& sink);
   int32_t AttemptRead(Operation& operation, Slot& slot, uint16_t* buffer_id);
 
   void AddInterest(Slot& slot, uint32_t events);

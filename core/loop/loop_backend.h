@@ -40,8 +40,9 @@ enum class DescriptorKind : uint8_t {
 // Connect, Recv, Send, RecvMsg, SendMsg, Shutdown, Splice, Read and Write on descriptors that can
 // be polled, and the file operations if it declares native_files.
 //
-// Ownership: the loop owns the backend. Operations stay the caller's; the backend may link an
-//   operation into lists of its own and use its scratch from Pop to the final completion.
+// Ownership: the loop owns the backend. Operations stay the caller's; the backend may use an
+//   operation's scratch, and link it into a list of its own unless it is multishot, from Pop to
+//   the final completion.
 // Threads: the loop's thread, except Wake. Construction and destruction are on the loop's thread.
 // Reentrancy: no virtual is called from within another; the sink runs no callbacks.
 // Shutdown: before destruction the loop has had a final completion of every operation and detached
