@@ -19,15 +19,24 @@ mirror() {
     echo "$TENON_DEBIAN_MIRROR"
     return
   fi
-  local codename
-  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+  local codename list
+  # shellcheck source=/dev/null
+  codename=$(. /etc/os-release && [ "$ID" = debian ] && echo "${VERSION_CODENAME:-}") || true
+  # A blank line ends a stanza, and so must the end of a file.
+  for list in /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ ! -r "$list" ] || { cat "$list"; echo; }
+  done |
     awk -v codename="$codename" '
-      function serves(suite) { return suite == codename || suite ~ /^(oldstable|stable|testing|unstable|sid)$/ }
-      /^[[:space:]]*(#|$)/ { if ($0 !~ /#/) uri = ""; next }
-      tolower($1) == "uris:" { uri = $2 }
-      tolower($1) == "suites:" { for (i = 2; i <= NF; i++) if (uri != "" && serves($i)) { print uri; exit } }
-      $1 == "deb" { sub(/\[[^]]*\]/, ""); if (serves($3)) { print $2; exit } }'
+      function serves(suite) { return suite != "" && suite == codename || suite ~ /^(oldstable|stable|testing|unstable|sid)$/ }
+      function choose(uri, suites,   n, i, suite) {
+        n = split(suites, suite)
+        for (i = 1; i <= n && !found; i++) if (uri != "" && serves(suite[i])) { print uri; found = 1 }
+      }
+      /^#/ { next }
+      /^[[:space:]]*$/ { uri = suites = "" }
+      tolower($1) == "uris:" { uri = $2; choose(uri, suites) }
+      tolower($1) == "suites:" { suites = $0; choose(uri, suites) }
+      $1 == "deb" { sub(/\[[^]]*\]/, ""); choose($2, $3) }'
 }
 
 # Writes the configuration of a private apt for one suite. Hooks of the system's apt are not for it to run.
@@ -93,7 +102,7 @@ fi
 
 mkdir -p "$cache"
 part=$(mktemp "$cache/part.XXXXXX")
-trap 'rm -f "$part"' EXIT
+trap 'rm -f "$part"*' EXIT  # apt keeps what it refused beside it
 refresh=
 for attempt in 1 2 3; do
   for suite in "$@"; do
