@@ -82,9 +82,13 @@ Loop::~Loop() {
   }
 }
 
-void Loop::CheckUsable() const {
+void Loop::CheckNotForked() const {
   CHECK(!fork_guard_.InChild() || Mutated(LoopMutation::kNoForkCheck))
       << "INIT-7: a loop is used in a forked child; the child must create its own";
+}
+
+void Loop::CheckUsable() const {
+  CheckNotForked();
   CHECK(::pthread_equal(::pthread_self(), owner_) || Mutated(LoopMutation::kNoThreadCheck))
       << "SUB-6: a loop is used on another thread than its own; use Post";
 }
@@ -154,6 +158,7 @@ void Loop::ReturnBuffer(uint16_t buffer_id) noexcept {
 }
 
 bool Loop::Post(PostedTask& task) noexcept {
+  CheckNotForked();
   // Counted before the task can run, since running it may lead to this loop's destruction.
   callers_.fetch_add(1, std::memory_order_acquire);
   const bool posted = posted_.Push(task);
@@ -163,6 +168,7 @@ bool Loop::Post(PostedTask& task) noexcept {
 }
 
 void Loop::Stop() noexcept {
+  CheckNotForked();
   callers_.fetch_add(1, std::memory_order_acquire);
   stop_requested_.store(true, std::memory_order_seq_cst);
   WakeIfAsleep();
@@ -170,6 +176,7 @@ void Loop::Stop() noexcept {
 }
 
 void Loop::Wake() noexcept {
+  CheckNotForked();
   callers_.fetch_add(1, std::memory_order_acquire);
   wake_requested_.store(true, std::memory_order_seq_cst);
   WakeIfAsleep();

@@ -179,7 +179,8 @@ class Loop {
   Loop(const LoopOptions& options, Allocator& allocator);
   absl::Status Init(const LoopBackendFactory& factory);
 
-  // Misuse, checked at every entry.
+  // Misuse, checked at every entry: those for any thread, and all others.
+  void CheckNotForked() const;
   void CheckUsable() const;
 
   void WakeIfAsleep();

@@ -50,7 +50,9 @@ void Loop::Submit(Operation& operation) noexcept {
     Deliver(operation);
     return;
   }
-  if (draining_) {
+  if (Mutated(LoopMutation::kDropResubmitted) && delivering_ == &operation) {
+    unbound_.Add(operation);
+  } else if (draining_) {
     unbound_.Add(operation);
     Finish(operation, -ECANCELED);
   } else if (!Pin(operation)) {

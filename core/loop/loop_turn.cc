@@ -156,6 +156,10 @@ void Loop::Deliver(Operation& operation) {
   RunCallback(operation);
   Unpin(handle, bound);
   Unpin(second, bound);
+  if (Mutated(LoopMutation::kRecurse)) {
+    StartQueued();
+    DeliverReady();
+  }
 }
 
 // Delivers a completion with kMore; the operation stays in flight.

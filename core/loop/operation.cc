@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-
 namespace tenon {
 
 absl::string_view OpcodeName(Opcode opcode) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tenon/core/loop/mutation.h"
+
 namespace tenon {
 
 bool PostQueue::Push(PostedTask& task) {
@@ -18,6 +20,7 @@ bool PostQueue::Push(PostedTask& task) {
 uint64_t PostQueue::RunAll() {
   PostedTask* newest = head_.exchange(nullptr, std::memory_order_acquire);
   PostedTask* oldest = nullptr;
+  if (Mutated(LoopMutation::kPostedNewestFirst)) oldest = std::exchange(newest, nullptr);
   while (newest != nullptr) {
     PostedTask* next = newest->next_;
     newest->next_ = oldest;
