@@ -186,7 +186,7 @@ void AddNotes(int connections, const std::vector<EchoSeries>& all, Report& repor
                    connections == 1     ? "with one message underway it is that of the round trip"
                    : !displaced.empty() ? "the client was the bottleneck, or other processes were"
                                         : "the client was the bottleneck",
-                   "; such throughput is in no ratio. cpu_per_op stays valid."));
+                   "; such throughput is in no ratio. cpu_per_op does not depend on it."));
 }
 
 }  // namespace

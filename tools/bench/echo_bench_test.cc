@@ -46,7 +46,7 @@ EchoPlan SmallPlan(std::vector<EchoSubject> subjects) {
 }
 
 EchoSubject SubjectThat(absl::Status (*serve)(int listen_fd)) {
-  return {"bad", "a server that does it wrong", false, nullptr, nullptr, serve};
+  return {.name = "bad", .description = "a server that does it wrong", .serve = serve};
 }
 
 // Accepts one connection and answers each message with `answer` of it.
@@ -63,7 +63,12 @@ absl::Status Answer(int listen_fd, void (*answer)(std::string& message)) {
   return absl::InternalError("done");
 }
 
-class EverySubject : public ::testing::TestWithParam<EchoSubject> {};
+class EverySubject : public ::testing::TestWithParam<EchoSubject> {
+  void SetUp() override {
+    const absl::Status usable = GetParam().probe == nullptr ? absl::OkStatus() : GetParam().probe();
+    if (!usable.ok()) GTEST_SKIP() << usable;
+  }
+};
 
 TEST_P(EverySubject, EchoesAndIsMeasured) {
   absl::StatusOr<Report> report = RunEcho(SmallPlan({GetParam()}));

@@ -11,9 +11,22 @@ namespace tenon::bench {
 namespace {
 
 constexpr EchoSubject kSubjects[] = {
-    {"raw-epoll", "epoll, written by hand", false, nullptr, nullptr, &ServeRawEpoll},
-    {"libuv", "libuv streams", false, "libuv", &LibuvVersion, &ServeLibuv},
-    {"raw-asio", "Boost.Asio callbacks", false, "asio", &AsioVersion, &ServeAsio},
+    {.name = "epoll",
+     .description = "Tenon coroutines on its epoll backend",
+     .ours = true,
+     .probe = &ProbeTenonEpoll,
+     .serve = &ServeTenonEpoll},
+    {.name = "raw-epoll", .description = "epoll, written by hand", .serve = &ServeRawEpoll},
+    {.name = "libuv",
+     .description = "libuv streams",
+     .library = "libuv",
+     .version = &LibuvVersion,
+     .serve = &ServeLibuv},
+    {.name = "raw-asio",
+     .description = "Boost.Asio callbacks",
+     .library = "asio",
+     .version = &AsioVersion,
+     .serve = &ServeAsio},
 };
 
 }  // namespace

@@ -21,19 +21,21 @@ namespace tenon::bench {
 inline constexpr size_t kEchoBufferSize = 64 * 1024;
 
 struct EchoSubject {
-  const char* name;
+  const char* name = nullptr;
   // What it is, in a few words.
-  const char* description;
+  const char* description = nullptr;
   // Ours is compared with everything that is not.
-  bool ours;
+  bool ours = false;
   // Library that it stands for and how to learn its version; both null where there is none.
-  const char* library;
-  std::string (*version)();
+  const char* library = nullptr;
+  std::string (*version)() = nullptr;
+  // OK, or why it cannot run on this machine or in this binary; null if it always can.
+  absl::Status (*probe)() = nullptr;
   // Serves `listen_fd`, a non-blocking listening TCP socket, on the calling thread, and returns
   // only on an error of its own: it is ended by a signal. An error of one connection ends that
   // connection. Runs in a process of its own, with SIGPIPE ignored; that process exits when this
   // returns, so `listen_fd` may be closed or left open.
-  absl::Status (*serve)(int listen_fd);
+  absl::Status (*serve)(int listen_fd) = nullptr;
 };
 
 // All subjects, ours first.
@@ -41,6 +43,9 @@ absl::Span<const EchoSubject> EchoSubjects();
 
 // Their names, in the order of the table.
 std::vector<absl::string_view> EchoSubjectNames();
+
+absl::Status ServeTenonEpoll(int listen_fd);
+absl::Status ProbeTenonEpoll();
 
 absl::Status ServeRawEpoll(int listen_fd);
 

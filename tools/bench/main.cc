@@ -48,19 +48,30 @@ void ShowNote(absl::string_view text) {
   std::fprintf(stderr, "bench: note: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
-absl::StatusOr<Report> Echo(const Options& options, int cancel_fd) {
+// The subjects to run: those asked for, each of which has to be usable, or else all that are
+// usable, with a note on each that is not.
+absl::StatusOr<std::vector<EchoSubject>> ChooseSubjects(const std::vector<std::string>& wanted,
+                                                        std::vector<std::string>& notes) {
+  std::vector<EchoSubject> chosen;
+  for (const EchoSubject& subject : EchoSubjects()) {
+    const bool named = std::count(wanted.begin(), wanted.end(), subject.name) != 0;
+    if (!wanted.empty() && !named) continue;
+    const absl::Status usable = subject.probe == nullptr ? absl::OkStatus() : subject.probe();
+    if (usable.ok()) {
+      chosen.push_back(subject);
+      continue;
+    }
+    const std::string why =
+        absl::StrCat("subject ", subject.name, " cannot run here: ", usable.message());
+    if (named) return absl::Status(usable.code(), why);
+    notes.push_back(absl::StrCat("echo: ", why));
+  }
+  return chosen;
+}
+
+EchoPlan MakeEchoPlan(const Options& options, std::vector<EchoSubject> subjects, int cancel_fd) {
   EchoPlan plan;
-  std::vector<std::pair<std::string, std::string>> libraries;
-  bool ours = false;
-  for (const EchoSubject& subject : EchoSubjects()) {
-    const std::vector<std::string>& wanted = options.subjects;
-    if (!wanted.empty() && std::count(wanted.begin(), wanted.end(), subject.name) == 0) continue;
-    plan.subjects.push_back(subject);
-    ours = ours || subject.ours;
-  }
-  for (const EchoSubject& subject : EchoSubjects()) {
-    if (subject.library != nullptr) libraries.emplace_back(subject.library, subject.version());
-  }
+  plan.subjects = std::move(subjects);
   plan.connections =
       options.connections.empty() ? std::vector<int>{1, 64, 512} : options.connections;
   plan.rounds = options.rounds != 0 ? options.rounds : options.quick ? kMinRounds : kDefaultRounds;
@@ -68,12 +79,27 @@ absl::StatusOr<Report> Echo(const Options& options, int cancel_fd) {
   plan.window_ns = (options.quick ? 200 : 1000) * kMillisecond;
   plan.cancel_fd = cancel_fd;
   plan.progress = &ShowProgress;
+  return plan;
+}
 
-  const std::vector<std::string> notes = HostNotes();
+absl::StatusOr<Report> Echo(const Options& options, int cancel_fd) {
+  std::vector<std::string> notes = HostNotes();
+  absl::StatusOr<std::vector<EchoSubject>> subjects = ChooseSubjects(options.subjects, notes);
+  if (!subjects.ok()) return subjects.status();
+  // What is known to be wrong is said before it takes its time.
   for (const std::string& note : notes) ShowNote(note);
+
+  const bool ours = std::any_of(subjects->begin(), subjects->end(),
+                                [](const EchoSubject& subject) { return subject.ours; });
+  const EchoPlan plan = MakeEchoPlan(options, *std::move(subjects), cancel_fd);
   absl::StatusOr<Report> report = RunEcho(plan);
   ShowProgress("");
   if (!report.ok()) return report;
+
+  std::vector<std::pair<std::string, std::string>> libraries;
+  for (const EchoSubject& subject : EchoSubjects()) {
+    if (subject.library != nullptr) libraries.emplace_back(subject.library, subject.version());
+  }
   report->host = DescribeHost(std::move(libraries));
   report->notes.insert(report->notes.begin(), notes.begin(), notes.end());
   if (!ours) report->notes.push_back("echo: none of the subjects is ours, so there are no ratios");
