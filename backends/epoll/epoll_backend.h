@@ -48,6 +48,7 @@ class EpollBackend final : public LoopBackend {
   void Cancel(Operation& operation, CompletionSink& sink) noexcept override;
   void Wait(int64_t deadline_ns, CompletionSink& sink) noexcept override;
   void Wake() noexcept override;
+  int PollFd() const noexcept override { return epoll_.get(); }
   int64_t Now() const noexcept override;
   absl::Status RegisterBuffers(BufferPool& pool) noexcept override;
   void ReturnBuffer(uint16_t /*id*/) noexcept override {}

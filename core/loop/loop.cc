@@ -77,7 +77,10 @@ Loop::~Loop() {
   const absl::Status drained = Drain();
   CHECK(drained.ok()) << drained;
   // A thread whose task has run may still be inside Post.
-  while (callers_.load(std::memory_order_acquire) != 0) sched_yield();
+  while (callers_.load(std::memory_order_acquire) != 0) {
+    if (Mutated(LoopMutation::kDestroyedDuringWake)) break;
+    sched_yield();
+  }
   while (posted_.RunAll() > 0) {
   }
 }

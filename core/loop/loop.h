@@ -22,6 +22,7 @@
 #include "tenon/core/loop/loop_observer.h"
 #include "tenon/core/loop/loop_options.h"
 #include "tenon/core/loop/operation.h"
+#include "tenon/core/loop/poll_descriptor.h"
 #include "tenon/core/loop/posted_task.h"
 #include "tenon/core/loop/timer_heap.h"
 #include "tenon/core/loop/unique_fd.h"
@@ -148,6 +149,12 @@ class Loop {
   // Makes the current or the next turn not wait (WAK-1, WAK-3). Any thread.
   void Wake() noexcept;
 
+  // For a loop that a foreign one drives: a descriptor, the loop's own, to be watched for input
+  // level-triggered; while it is readable, Poll() has something to do. Needs a backend whose clock
+  // is CLOCK_MONOTONIC. The first call makes two descriptors, and fails with the kernel's refusal,
+  // leaving nothing.
+  absl::StatusOr<int> PollFd() noexcept;
+
   // The time of the loop's clock, in nanoseconds (tenon/core/loop/time.h).
   int64_t Now() const noexcept { return backend_->Now(); }
 
@@ -214,6 +221,9 @@ class Loop {
   void DropDescriptorIfCancelled(Operation& operation);
   void RunCallback(Operation& operation);
   bool Idle() const;
+  bool SomethingArrived() const;
+  void ArmPollDescriptor();
+  void NoteCallFromOutside();
 
   // Closing and teardown (loop_drain.cc).
   void BeginClose(uint32_t index);
@@ -246,6 +256,7 @@ class Loop {
   PendingList unbound_;
   CompletionSink sink_;
   TimerHeap timers_;
+  PollDescriptor poll_descriptor_;
   LoopObserver* observer_ = nullptr;
   LoopStats stats_;
   uint64_t pending_ = 0;

@@ -85,6 +85,10 @@ class LoopBackend {
   // Makes a current or the next Wait return. Any thread; async-signal-safe. Wakes may coalesce.
   virtual void Wake() noexcept = 0;
 
+  // A descriptor of the backend's own that poll(2) reports readable while Wait would report
+  // something or was woken: what a foreign loop watches (Loop::PollFd). Valid while the backend is.
+  virtual int PollFd() const noexcept = 0;
+
   // The time in nanoseconds since some start, never decreasing, at least 0. CLOCK_MONOTONIC for
   // real backends.
   virtual int64_t Now() const noexcept = 0;

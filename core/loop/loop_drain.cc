@@ -22,6 +22,7 @@ void Loop::BeginClose(uint32_t index) {
   DCHECK(slot.state == HandleSlot::State::kOpen);
   slot.state = HandleSlot::State::kClosing;
   ++closing_;
+  NoteCallFromOutside();
   if (slot.owner != nullptr && !Mutated(LoopMutation::kOwnerDangles)) slot.owner->loop_ = nullptr;
   slot.owner = nullptr;
   if (Mutated(LoopMutation::kCloseBeforeComplete)) ::close(slot.fd);

@@ -44,6 +44,7 @@ void Loop::Submit(Operation& operation) noexcept {
   operation.completion_flags_ = 0;
   operation.fd_ = Operation::kNoDescriptor;
   if (observer_ != nullptr) observer_->OnSubmit(operation);
+  NoteCallFromOutside();
   if (Mutated(LoopMutation::kInlineCallback) && operation.opcode_ == Opcode::kNop) {
     unbound_.Add(operation);
     operation.state_ = OperationState::kReady;
@@ -274,6 +275,7 @@ void Loop::Cancel(Operation& operation) noexcept {
   // What has begun to close will be closed.
   if (operation.opcode_ == Opcode::kClose) return;
   operation.cancel_requested_ = true;
+  NoteCallFromOutside();
   switch (operation.state_) {
     case OperationState::kQueued:
       if (Mutated(LoopMutation::kDropQueuedCancel)) return;

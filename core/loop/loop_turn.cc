@@ -56,7 +56,38 @@ uint64_t Loop::Turn(int64_t deadline_ns) {
     ran += DeliverReady();
   }
   in_turn_ = false;
+  if (poll_descriptor_.ok()) ArmPollDescriptor();
   return ran;
+}
+
+absl::StatusOr<int> Loop::PollFd() noexcept {
+  CheckUsable();
+  if (!poll_descriptor_.ok()) {
+    absl::Status status = poll_descriptor_.Init(backend_->PollFd());
+    if (!status.ok()) return status;
+    ArmPollDescriptor();
+  }
+  return poll_descriptor_.get();
+}
+
+// Tells the foreign loop when to come back. The loop counts as asleep meanwhile, so that posts
+// reach the backend, whose descriptor it watches.
+void Loop::ArmPollDescriptor() {
+  sleeping_.store(true, std::memory_order_seq_cst);
+  const bool at_once = !ready_.empty() || !queued_.empty() || !work_queued_.empty() ||
+                       backend_has_more_ || SomethingArrived();
+  poll_descriptor_.ArmAt(at_once ? 0 : timers_.next_deadline_ns());
+}
+
+// What the foreign loop does to this one between two polls needs another.
+void Loop::NoteCallFromOutside() {
+  if (!in_turn_ && poll_descriptor_.ok()) poll_descriptor_.ArmAt(0);
+}
+
+// Whether another thread left something for this one.
+bool Loop::SomethingArrived() const {
+  return !posted_.empty() || wake_requested_.load(std::memory_order_seq_cst) ||
+         stop_requested_.load(std::memory_order_seq_cst) || work_pool_.HasDone();
 }
 
 void Loop::WaitForEvents(int64_t deadline_ns) {
@@ -64,10 +95,7 @@ void Loop::WaitForEvents(int64_t deadline_ns) {
   if (last_turn_ns_ != 0) stats_.running_ns += before_ns - last_turn_ns_;
   sleeping_.store(true, std::memory_order_seq_cst);
   // Whatever was written before somebody could see this loop asleep is seen here (WAK-1).
-  if (!posted_.empty() || wake_requested_.load(std::memory_order_seq_cst) ||
-      stop_requested_.load(std::memory_order_seq_cst) || work_pool_.HasDone()) {
-    deadline_ns = 0;
-  }
+  if (SomethingArrived()) deadline_ns = 0;
   ++stats_.waits;
   backend_->Wait(deadline_ns, sink_);
   backend_has_more_ = false;
@@ -153,6 +181,10 @@ void Loop::Deliver(Operation& operation) {
   --pending_;
   ++stats_.completed[static_cast<size_t>(opcode)];
   operation.state_ = OperationState::kIdle;
+  if (Mutated(LoopMutation::kFinalFlaggedMore) && operation.multishot_) {
+    operation.completion_flags_ |= kMore;
+  }
+  if (Mutated(LoopMutation::kDeliverTwice) && opcode == Opcode::kRecv) RunCallback(operation);
   RunCallback(operation);
   Unpin(handle, bound);
   Unpin(second, bound);

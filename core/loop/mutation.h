@@ -21,7 +21,9 @@ enum class LoopMutation : uint8_t {
   kRefuseSecondRead,       // SUB-4: a second read on a handle fails instead of waiting
   kDropResubmitted,        // SUB-5: an operation submitted from its own callback is lost
   kNoThreadCheck,          // SUB-6: use from a foreign thread goes unnoticed
+  kDeliverTwice,           // CMP-1: a Recv's callback runs twice
   kRecurse,                // CMP-7: completions nest
+  kFinalFlaggedMore,       // CMP-9: a multishot operation's final completion is flagged more
   kCancelTwice,            // CAN-2: cancelling a finished operation changes its result
   kDropQueuedCancel,       // CAN-4: a cancel of a queued operation is lost
   kLeakCancelledAccept,    // CAN-5: the descriptor of a late cancel is forgotten
@@ -30,8 +32,8 @@ enum class LoopMutation : uint8_t {
   kTimerWraps,             // TIM-4: a far deadline overflows into the past
   kTimerTiesReversed,      // TIM-5: equal deadlines fire newest first
   kDropRearmedTimer,       // TIM-7: a timer armed in its own callback is lost
-  kPostedNewestFirst,      // WAK-4: posted tasks run newest first
-  kPostedDuringDrainLost,  // WAK-2: Drain returns with tasks unrun
+  kDestroyedDuringWake,    // WAK-2: destruction does not await a wake under way
+  kPostedDuringDrainLost,  // WAK-4: Drain returns with tasks unrun
   kDrainForgetsUnbound,    // TD-1: Drain does not cancel operations without a handle
   kDrainReportsSuccess,    // TD-2: what Drain cancels completes with 0
   kDrainSkipsHandles,      // TD-4: Drain leaves descriptors open

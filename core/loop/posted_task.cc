@@ -1,9 +1,5 @@
 #include "tenon/core/loop/posted_task.h"
 
-#include <utility>
-
-#include "tenon/core/loop/mutation.h"
-
 namespace tenon {
 
 bool PostQueue::Push(PostedTask& task) {
@@ -20,7 +16,6 @@ bool PostQueue::Push(PostedTask& task) {
 uint64_t PostQueue::RunAll() {
   PostedTask* newest = head_.exchange(nullptr, std::memory_order_acquire);
   PostedTask* oldest = nullptr;
-  if (Mutated(LoopMutation::kPostedNewestFirst)) oldest = std::exchange(newest, nullptr);
   while (newest != nullptr) {
     PostedTask* next = newest->next_;
     newest->next_ = oldest;
