@@ -1,7 +1,5 @@
 // An echo server of tasks, as an application would write it, against a client of plain sockets.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cstdint>
@@ -50,23 +48,12 @@ Task<> Serve(Loop& loop, Handle listener, int connections) {
 
 class EchoTest : public TaskTest {
  protected:
-  EchoTest() {
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-    auto* address = reinterpret_cast<sockaddr*>(&address_);
-    socklen_t length = sizeof(address_);
-    PCHECK(::bind(fd.get(), address, length) == 0);
-    PCHECK(::listen(fd.get(), kClients) == 0);
-    PCHECK(::getsockname(fd.get(), address, &length) == 0);
-    listener_ = Adopt(std::move(fd));
-  }
+  EchoTest() { listener_ = MakeListener(&address_, &address_length_); }
 
   // Sends messages of growing length and counts the bytes that come back as they were.
   size_t Talk(int client) const {
     UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    PCHECK(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_), sizeof(address_)) ==
-           0);
+    PCHECK(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address_), address_length_) == 0);
     size_t echoed = 0;
     for (int i = 0; i < kMessages; ++i) {
       const std::string message(static_cast<size_t>(1 + 97 * i), static_cast<char>('a' + client));
@@ -80,7 +67,8 @@ class EchoTest : public TaskTest {
     return echoed;
   }
 
-  sockaddr_in address_ = {};
+  sockaddr_storage address_ = {};
+  socklen_t address_length_ = 0;
   Handle listener_;
 };
 
@@ -100,7 +88,7 @@ TEST_F(EchoTest, AnEndingServerLetsGoOfItsConnections) {
   TaskRoot<> root(loop(), Serve(loop(), listener_, kClients));
   root.Start();
   UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  PCHECK(::connect(client.get(), reinterpret_cast<sockaddr*>(&address_), sizeof(address_)) == 0);
+  PCHECK(::connect(client.get(), reinterpret_cast<sockaddr*>(&address_), address_length_) == 0);
   while (loop().Stats().open_handles < 2) loop().RunOnce();
   root.RequestStop();
   while (!root.done()) loop().RunOnce();

@@ -4,6 +4,7 @@
 #define TENON_CORE_TASK_TASK_TEST_UTIL_H_
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -63,27 +64,16 @@ struct HandleAndFd {
 };
 
 class TaskTest : public testing::Test {
- protected:
-  TaskTest() {
-    // A loop is of no use in a forked child (INIT-7): death tests begin anew.
-    GTEST_FLAG_SET(death_test_style, "threadsafe");
-    absl::StatusOr<Owned<Loop>> loop = Loop::Create(epoll::Factory(), {}, fault_);
-    CHECK_OK(loop.status());
-    loop_ = *std::move(loop);
-    loop_bytes_ = counting_.Stats().live_bytes;
-  }
-  ~TaskTest() override {
-    fault_.Clear();
-    EXPECT_EQ(frame_bytes(), 0u) << "frames are live at the end of the test";
-    EXPECT_EQ(loop_->Drain(), absl::OkStatus());
-    loop_ = nullptr;
-    EXPECT_EQ(counting_.Stats().live_bytes, 0u);
-  }
-
+ public:
+  // Where coroutines that take the test get their frames from.
+  Allocator& allocator() { return fault_; }
   Loop& loop() { return *loop_; }
-  // Bytes of coroutine frames that are live: nothing else allocates after Create (INIT-9).
-  uint64_t frame_bytes() const { return counting_.Stats().live_bytes - loop_bytes_; }
-  uint64_t frames_made() const { return counting_.Stats().total_blocks; }
+
+  // Turns until the root is done.
+  template <typename T>
+  void Finish(const TaskRoot<T>& root) {
+    while (!root.done()) loop_->RunOnce();
+  }
 
   Handle Adopt(UniqueFd fd) {
     absl::StatusOr<Handle> handle = loop_->Adopt(std::move(fd));
@@ -102,6 +92,18 @@ class TaskTest : public testing::Test {
     HandleAndFd pair = MakeSocket();
     return {pair.handle, Adopt(std::move(pair.fd))};
   }
+  // A listener on a free port of the loopback interface, and its address.
+  Handle MakeListener(sockaddr_storage* address, socklen_t* length, int backlog = 64) {
+    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in any_port = {};
+    any_port.sin_family = AF_INET;
+    any_port.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&any_port), sizeof(any_port)), 0);
+    CHECK_EQ(::listen(fd.get(), backlog), 0);
+    *length = sizeof(*address);
+    CHECK_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(address), length), 0);
+    return Adopt(std::move(fd));
+  }
   HandlePair MakePipe() {
     int fds[2];
     CHECK_EQ(::pipe2(fds, O_CLOEXEC), 0);
@@ -109,6 +111,27 @@ class TaskTest : public testing::Test {
     const Handle read_end = Adopt(UniqueFd(fds[0]));
     return {read_end, Adopt(std::move(write_end))};
   }
+
+ protected:
+  TaskTest() {
+    // A loop is of no use in a forked child (INIT-7): death tests begin anew.
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    absl::StatusOr<Owned<Loop>> loop = Loop::Create(epoll::Factory(), {}, fault_);
+    CHECK_OK(loop.status());
+    loop_ = *std::move(loop);
+    loop_bytes_ = counting_.Stats().live_bytes;
+  }
+  ~TaskTest() override {
+    fault_.Clear();
+    EXPECT_EQ(frame_bytes(), 0u) << "frames are live at the end of the test";
+    EXPECT_EQ(loop_->Drain(), absl::OkStatus());
+    loop_ = nullptr;
+    EXPECT_EQ(counting_.Stats().live_bytes, 0u);
+  }
+
+  // Bytes of coroutine frames that are live: nothing else allocates after Create (INIT-9).
+  uint64_t frame_bytes() const { return counting_.Stats().live_bytes - loop_bytes_; }
+  uint64_t frames_made() const { return counting_.Stats().total_blocks; }
 
   CountingAllocator counting_;
   alloc::FaultAllocator fault_{counting_};
