@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""hello_test.py SERVER CLIENT: runs both binaries against plain sockets."""
+"""hello_test.py SERVER CLIENT ECHO: runs the binaries against plain sockets."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-SERVER, CLIENT = [os.path.abspath(path) for path in sys.argv[1:3]]
+SERVER, CLIENT, ECHO = [os.path.abspath(path) for path in sys.argv[1:4]]
 # Nothing here waits for time to pass; this only ends what hangs.
 TIMEOUT = 30
 
@@ -209,6 +209,24 @@ class ClientTest(unittest.TestCase):
         status, errors = run(CLIENT)
         self.assertEqual(status, 1)
         self.assertIn('give one MESSAGE', errors)
+
+
+class EchoTest(unittest.TestCase):
+
+    def test_sends_back_what_it_receives(self):
+        with subprocess.Popen([ECHO, 'epoll'], stdout=subprocess.PIPE) as echo:
+            host, port = echo.stdout.readline().decode().split(':')
+            for _ in range(3):
+                with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
+                    connection.sendall(b'hello')
+                    self.assertEqual(receive(connection, 5), b'hello')
+            echo.terminate()
+            self.assertEqual(echo.wait(timeout=TIMEOUT), -signal.SIGTERM)
+
+    def test_says_that_a_backend_is_not_linked(self):
+        status, errors = run(ECHO, 'io_uring')
+        self.assertEqual(status, 1)
+        self.assertRegex(errors, 'NOT_FOUND: loop backend "io_uring" is not linked.*linked: epoll')
 
 
 if __name__ == '__main__':
