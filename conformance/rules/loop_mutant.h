@@ -37,7 +37,7 @@ struct LoopMutant {
   // process ends; so does `good`. Called at most once in a process, which runs one rule.
   const LoopBackendFactory* (*wrap)(const LoopBackendFactory& good) = nullptr;
   // A place inside the Loop itself, switched on before the rule's body.
-  std::optional<LoopMutation> loop_mutation;
+  std::optional<LoopMutation> loop_mutation = std::nullopt;
 };
 
 namespace loop_mutants {

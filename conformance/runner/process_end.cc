@@ -44,8 +44,8 @@ std::string FindSanitizerReport(std::string_view standard_error) {
     const size_t undefined = line.find(": runtime error: ");
     if (undefined != std::string_view::npos) {
       return absl::StrCat("UndefinedBehaviorSanitizer: ",
-                          absl::StripAsciiWhitespace(
-                              line.substr(undefined + std::string_view(": runtime error: ").size())));
+                          absl::StripAsciiWhitespace(line.substr(
+                              undefined + std::string_view(": runtime error: ").size())));
     }
   }
   return "";

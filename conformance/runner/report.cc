@@ -22,14 +22,14 @@ constexpr std::string_view kSanitizer =
     " thread";
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-    " address";
+        " address";
 #elif __has_feature(thread_sanitizer)
-    " thread";
+        " thread";
 #else
-    "";
+        "";
 #endif
 #else
-    "";
+        "";
 #endif
 
 constexpr std::string_view kCompiler =

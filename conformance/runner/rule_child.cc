@@ -7,8 +7,6 @@
 #include <cstdio>
 #include <utility>
 
-#include "absl/debugging/failure_signal_handler.h"
-#include "absl/debugging/symbolize.h"
 #include "absl/log/initialize.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -17,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
+#include "tenon/conformance/runner/crash_reporter.h"
 #include "tenon/conformance/runner/record_pipe.h"
 #include "tenon/conformance/runner/report.h"
 
@@ -131,21 +130,16 @@ const BoundRule* FindRule(const std::vector<Subject>& subjects, const ChildReque
   return nullptr;
 }
 
-// A crash then prints its stack. Sanitizers have handlers of their own.
-void InstallCrashHandler(const char* program) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  absl::InitializeSymbolizer(program);
-  absl::InstallFailureSignalHandler({});
-#else
-  (void)program;
-#endif
-}
-
 }  // namespace
 
 std::vector<std::string> ChildArguments(const ChildRequest& request, int report_fd) {
-  return {kChildFlag,   absl::StrCat(report_fd),    request.facet,
-          request.subject, request.rule, absl::StrCat(request.seed), request.temporary_directory};
+  return {kChildFlag,
+          absl::StrCat(report_fd),
+          request.facet,
+          request.subject,
+          request.rule,
+          absl::StrCat(request.seed),
+          request.temporary_directory};
 }
 
 bool IsRuleChild(int argc, char** argv) {
@@ -164,7 +158,7 @@ int RunRuleChild(int argc, char** argv, absl::FunctionRef<std::vector<Subject>()
   // What the rule executes must not be able to report for it.
   fcntl(report_fd, F_SETFD, FD_CLOEXEC);
   absl::InitializeLog();
-  InstallCrashHandler(argv[0]);
+  InstallCrashReporter(argv[0]);
 
   const std::vector<Subject> subjects = make_subjects();
   const BoundRule* const bound = FindRule(subjects, request);
@@ -177,10 +171,9 @@ int RunRuleChild(int argc, char** argv, absl::FunctionRef<std::vector<Subject>()
   testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
   delete listeners.Release(listeners.default_result_printer());
   listeners.Append(new FailureSender(report_fd));  // owned by GoogleTest
-  testing::RegisterTest("Rule", "Body", nullptr, nullptr, __FILE__, __LINE__,
-                        [&]() -> testing::Test* {
-                          return new RuleTest(*bound, request, report_fd);
-                        });
+  testing::RegisterTest(
+      "Rule", "Body", nullptr, nullptr, __FILE__, __LINE__,
+      [&]() -> testing::Test* { return new RuleTest(*bound, request, report_fd); });
   // The binary may have tests of its own.
   GTEST_FLAG_SET(filter, "Rule.Body");
   // Its result says no more than the records do.

@@ -110,8 +110,8 @@ class Supervisor {
               .verdict = judgement.verdict,
               .milliseconds = running.process->milliseconds(),
               .detail = std::move(judgement.detail),
-              .replay = absl::StrCat(options_.replay_program, " --rule=", rule.id, " --subject=",
-                                     subject.name, " --seed=", options_.seed)};
+              .replay = absl::StrCat(options_.replay_program, " --rule=", rule.id,
+                                     " --subject=", subject.name, " --seed=", options_.seed)};
     running.process.reset();
     ++done_;
     if (result.verdict == Verdict::kFail) ++failed_;
@@ -144,7 +144,8 @@ class Supervisor {
 
 }  // namespace
 
-absl::StatusOr<Report> RunSubjects(const std::vector<Subject>& subjects, const RunOptions& options) {
+absl::StatusOr<Report> RunSubjects(const std::vector<Subject>& subjects,
+                                   const RunOptions& options) {
   return Supervisor(subjects, options).Run();
 }
 

@@ -35,8 +35,8 @@ struct RunOptions {
   // After which a rule is killed.
   std::chrono::seconds timeout{30};
   uint64_t seed = 0;
-  // How to run this program by hand: "bazel-bin/tools/conform/conform". The rule, subject and seed
-  // are appended as flags.
+  // How to run this program by hand: "bazel run //tools:conform --". The rule, subject and seed are
+  // appended as flags.
   std::string replay_program;
   // Called on the calling thread, if set, whenever a rule starts or ends.
   std::function<void(const Progress&)> progress;

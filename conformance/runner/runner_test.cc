@@ -80,8 +80,7 @@ const FakeRule kFakeRules[] = {
      [](RuleContext& rule) { (void)rule.allocator().Allocate({.size = 77}); }},
     {{.id = "LEAKMEMORY-1", .facet = "fake"},
      [](RuleContext&) {
-       EXPECT_NE(mmap(nullptr, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-                 MAP_FAILED);
+       EXPECT_NE(mmap(nullptr, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
      }},
     {{.id = "CACHE-1", .facet = "fake"},
      [](RuleContext&) {
@@ -285,7 +284,8 @@ TEST(RunnerTest, AnInterruptEndsTheRun) {
   RunOptions options = Options();
   options.interrupted = &interrupted;
   options.progress = [](const Progress&) { interrupted = true; };
-  EXPECT_EQ(RunSubjects(Subjects({"HANG-1"}), options).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(RunSubjects(Subjects({"HANG-1"}), options).status().code(),
+            absl::StatusCode::kCancelled);
 }
 
 }  // namespace

@@ -95,9 +95,8 @@ absl::Status CheckPatterns(std::string_view kind, const std::vector<std::string>
 
 bool Selected(const std::vector<std::string>& patterns, std::string_view name) {
   if (patterns.empty()) return true;
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-    return MatchesGlob(pattern, name);
-  });
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return MatchesGlob(pattern, name); });
 }
 
 absl::StatusOr<std::vector<Subject>> Select(std::vector<Subject> subjects,

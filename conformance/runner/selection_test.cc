@@ -24,9 +24,9 @@ MATCHER_P2(StatusIs, code, message, "") {
          testing::ExplainMatchResult(message, arg.status().message(), result_listener);
 }
 
-constexpr Rule kRules[] = {
-    {.id = "TD-1", .facet = "loop"}, {.id = "TD-2", .facet = "loop"},
-    {.id = "INIT-1", .facet = "loop"}};
+constexpr Rule kRules[] = {{.id = "TD-1", .facet = "loop"},
+                           {.id = "TD-2", .facet = "loop"},
+                           {.id = "INIT-1", .facet = "loop"}};
 
 TEST(MatchesGlobTest, MatchesWholeTexts) {
   EXPECT_TRUE(MatchesGlob("TD-1", "TD-1"));
@@ -73,7 +73,8 @@ TEST(SelectTest, EverythingByDefault) {
 }
 
 TEST(SelectTest, ByRuleAndSubject) {
-  const auto selected = Select(TwoSubjects(), {.facets = {}, .subjects = {"e*"}, .rules = {"TD-*"}});
+  const auto selected =
+      Select(TwoSubjects(), {.facets = {}, .subjects = {"e*"}, .rules = {"TD-*"}});
   ASSERT_TRUE(selected.ok()) << selected.status();
   ASSERT_EQ(selected->size(), 1u);
   EXPECT_EQ((*selected)[0].name, "epoll");
@@ -98,17 +99,19 @@ TEST(KnownFailuresTest, ReadsRulesAndReasons) {
   const auto known = ParseKnownFailures(
       "# a comment\n\nTD-1  drains for ever # really\n  INIT-1\tno memory\n", "file", kRules);
   ASSERT_TRUE(known.ok()) << known.status();
-  EXPECT_THAT(*known, ElementsAre(Pair("INIT-1", "no memory"),
-                                  Pair("TD-1", "drains for ever # really")));
+  EXPECT_THAT(*known,
+              ElementsAre(Pair("INIT-1", "no memory"), Pair("TD-1", "drains for ever # really")));
 }
 
 TEST(KnownFailuresTest, RefusesWhatSaysTooLittle) {
-  EXPECT_THAT(ParseKnownFailures("\nTD-1\n", "f.txt", kRules),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("f.txt:2: TD-1 has no reason")));
+  EXPECT_THAT(
+      ParseKnownFailures("\nTD-1\n", "f.txt", kRules),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("f.txt:2: TD-1 has no reason")));
   EXPECT_THAT(ParseKnownFailures("TD-9 x", "f.txt", kRules),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("f.txt:1: no rule matches")));
-  EXPECT_THAT(ParseKnownFailures("TD-1 x\nTD-1 y", "f.txt", kRules),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("f.txt:2: TD-1 is listed twice")));
+  EXPECT_THAT(
+      ParseKnownFailures("TD-1 x\nTD-1 y", "f.txt", kRules),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("f.txt:2: TD-1 is listed twice")));
   EXPECT_THAT(ParseKnownFailures("TD-* x", "f.txt", kRules),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is a pattern")));
   EXPECT_EQ(ReadKnownFailures("/no/such/file", kRules).status().code(),

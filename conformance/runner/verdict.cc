@@ -16,7 +16,8 @@ namespace {
 // What ended the process, when it was not its own return from main(). A sanitizer that reports and
 // then aborts is named before its signal.
 std::string NameOfEnd(const ChildEvidence& evidence) {
-  if (evidence.killed_after_s > 0) return absl::StrCat("hang after ", evidence.killed_after_s, " s");
+  if (evidence.killed_after_s > 0)
+    return absl::StrCat("hang after ", evidence.killed_after_s, " s");
   std::string report = FindSanitizerReport(evidence.output);
   return report.empty() ? DescribeProcessEnd(evidence.wait_status) : report;
 }

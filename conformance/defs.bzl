@@ -1,0 +1,102 @@
+"""The conformance suite as tests of a backend, and binaries of the loop made wrong on purpose.
+
+    load("@tenon//conformance:defs.bzl", "backend_conformance_test")
+
+    backend_conformance_test(
+        name = "libuv_conformance_test",
+        backend = ":libuv",  # a tenon_backend
+        known_failures = "known_failures.txt",
+        shard_count = 4,
+    )
+"""
+
+load("//bazel:backend.bzl", "tenon_backend_set")
+
+def backend_conformance_test(
+        name,
+        backend,
+        known_failures = None,
+        timeout_s = None,
+        size = "large",
+        args = [],
+        data = [],
+        **kwargs):
+    """A test that runs every rule of the loop facet against one backend, each in a process of its own.
+
+    `bazel test --test_filter=TD-*` runs the rules that match; the test shards; its XML has a test case for each rule.
+    It passes exactly when every rule passes, is unsupported, or fails and is listed as known.
+
+    Args:
+      name: of the test.
+      backend: a tenon_backend target.
+      known_failures: a file with lines `RULE-ID  reason`, one for each rule that is known to fail. A line without a
+        reason, an unknown rule, and a listed rule that passes are failures.
+      timeout_s: seconds after which a rule is killed; 30 unless said otherwise.
+      size: as for cc_test.
+      args: more arguments, such as `--seed=1`.
+      data: as for cc_test.
+      **kwargs: as for cc_test: shard_count, tags, timeout and others.
+    """
+    tenon_backend_set(
+        name = name + "_set",
+        backends = [backend],
+        testonly = True,
+        visibility = ["//visibility:private"],
+    )
+    if known_failures:
+        args = args + ["--known_failures=$(rootpath %s)" % known_failures]
+        data = data + [known_failures]
+    if timeout_s:
+        args = args + ["--timeout=%d" % timeout_s]
+    native.cc_test(
+        name = name,
+        size = size,
+        args = args,
+        data = data,
+        deps = [
+            ":" + name + "_set",
+            Label("//conformance/runner:backend_test_main"),
+        ],
+        **kwargs
+    )
+
+def _loop_mutations_impl(_settings, _attr):
+    return {"//core/loop:mutations": True}
+
+_loop_mutations = transition(
+    implementation = _loop_mutations_impl,
+    inputs = [],
+    outputs = ["//core/loop:mutations"],
+)
+
+def _with_loop_mutations_impl(ctx):
+    # An attribute with a transition is a list.
+    binary = ctx.attr.binary[0][DefaultInfo]
+    output = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.symlink(
+        is_executable = True,
+        output = output,
+        target_file = binary.files_to_run.executable,
+    )
+    return [DefaultInfo(
+        executable = output,
+        files = depset([output]),
+        runfiles = ctx.runfiles(files = [output]).merge(binary.default_runfiles),
+    )]
+
+with_loop_mutations = rule(
+    implementation = _with_loop_mutations_impl,
+    attrs = {
+        "binary": attr.label(
+            cfg = _loop_mutations,
+            executable = True,
+            mandatory = True,
+            doc = "A cc_binary.",
+        ),
+        "_allowlist_function_transition": attr.label(
+            default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
+        ),
+    },
+    executable = True,
+    doc = "The same binary over a core/loop that has the places of mutation.h in it. Nothing else is built that way.",
+)
