@@ -339,9 +339,10 @@ void EpollBackend::OnEvent(Slot& slot, uint32_t events, CompletionSink& sink) {
   if ((events & (EPOLLIN | EPOLLPRI | kEnded)) != 0) slot.readable = true;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) slot.writable = true;
   if ((events & kEnded) != 0) slot.hung_up = true;
+  // First those that only look, before a read takes what they wait to see.
+  RunWaiters(slot, sink);
   RunReader(slot, sink);
   RunWriter(slot, sink);
-  RunWaiters(slot, sink);
 }
 
 void EpollBackend::Wake() noexcept {
