@@ -14,6 +14,7 @@ namespace tenon {
 
 void Loop::Close(Handle handle) noexcept {
   CheckUsable();
+  if (Mutated(LoopMutation::kDropCloseWhenFull) && !queued_.empty()) return;
   if (handles_.Find(handle) != nullptr) BeginClose(handle.index);
 }
 

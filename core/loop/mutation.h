@@ -13,6 +13,7 @@ namespace tenon {
 enum class LoopMutation : uint8_t {
   kNone,
   kNoForkCheck,            // INIT-7: use in a forked child goes unnoticed
+  kDropCloseWhenFull,      // HDL-4: a close while operations are queued is lost
   kCloseBeforeComplete,    // HDL-5: the descriptor is closed before its operations completed
   kAcceptSpins,            // HDL-6: no back-off at the descriptor limit
   kInlineCallback,         // SUB-1: a callback runs inside Submit
