@@ -1,5 +1,7 @@
 #include "tenon/core/task/scope.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 

@@ -1,17 +1,21 @@
 #include "tenon/core/task/task.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "gtest/gtest.h"
 #include "tenon/core/loop/time.h"
 #include "tenon/core/task/context.h"
 #include "tenon/core/task/operations.h"
 #include "tenon/core/task/run.h"
 #include "tenon/core/task/task_test_util.h"
+#include "tenon/core/task/when_all.h"
 
 namespace tenon {
 namespace {
@@ -158,7 +162,7 @@ TEST_F(TaskTest, ALoopOfAwaitsThatCompleteAtOnceKeepsTheStackFlat) {
 IntTask Nest(Loop& loop, StackRange* range, int depth, bool suspends) {
   range->Note();
   if (depth == 0) {
-    if (suspends) co_await Nop(loop);
+    if (suspends) EXPECT_EQ(co_await Nop(loop), absl::OkStatus());
     co_return 0;
   }
   absl::StatusOr<int> inner = co_await Nest(loop, range, depth - 1, suspends);
@@ -206,10 +210,26 @@ TEST_F(TaskDeathTest, DestroyingARootWhoseTaskRuns) {
       "SUB-6: a TaskRoot is destroyed while its task runs");
 }
 
+TEST_F(TaskDeathTest, DestroyingATaskThatIsSuspended) {
+  const auto body = [](Loop&, absl::Span<Task<>> tasks,
+                       absl::Span<absl::Status> results) -> Task<> {
+    co_await WhenAll(tasks, results);
+    co_return absl::OkStatus();
+  };
+  std::vector<Task<>> tasks;
+  std::vector<absl::Status> results(1);
+  tasks.push_back(SleepForever(loop()));
+  TaskRoot<> root(loop(), body(loop(), absl::MakeSpan(tasks), absl::MakeSpan(results)));
+  root.Start();
+  EXPECT_DEATH(tasks.clear(), "SUB-6: a Task is destroyed while it is suspended");
+  root.RequestStop();
+  Finish(root);
+}
+
 TEST_F(TaskDeathTest, AwaitingAMovedTask) {
   Task<> task = SleepForever(loop());
   Task<> moved = std::move(task);
-  EXPECT_DEATH(RunToCompletion(loop(), std::move(task)), "moved from");
+  EXPECT_DEATH((void)RunToCompletion(loop(), std::move(task)), "moved from");
 }
 
 TEST_F(TaskDeathTest, ExceptionsTerminate) {
@@ -217,7 +237,7 @@ TEST_F(TaskDeathTest, ExceptionsTerminate) {
     throw 1;
     co_return absl::OkStatus();
   };
-  EXPECT_DEATH(RunToCompletion(loop(), body(loop())), "");
+  EXPECT_DEATH((void)RunToCompletion(loop(), body(loop())), "");
 }
 
 // ---- Running ----
