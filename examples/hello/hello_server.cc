@@ -63,8 +63,8 @@ tenon::Task<> Serve(tenon::Loop& loop, tenon::Handle listener, tenon::Handle sig
   while (status.ok()) {
     absl::StatusOr<tenon::UniqueFd> fd = co_await tenon::Accept(loop, listener);
     status = fd.ok() ? scope.Spawn(Echo(loop, *std::move(fd))) : fd.status();
-    // Out of descriptors or memory, or the peer has left already: that connection is lost, no other.
-    // The loop holds the next Accept back, so that this does not spin.
+    // Out of descriptors or memory, or the peer has left already: that connection is lost, and no
+    // other. The loop holds the next Accept back, so that this does not spin.
     if (absl::IsResourceExhausted(status) || absl::IsUnavailable(status)) status = absl::OkStatus();
   }
   scope.Cancel();
