@@ -16,7 +16,8 @@ class FakeBackendFactory final : public LoopBackendFactory {
 
   absl::string_view name() const noexcept override { return name_; }
   absl::Status Probe() const noexcept override { return absl::OkStatus(); }
-  absl::StatusOr<Owned<LoopBackend>> Create(const LoopOptions&, Allocator&) const noexcept override {
+  absl::StatusOr<Owned<LoopBackend>> Create(const LoopOptions&,
+                                            Allocator&) const noexcept override {
     return absl::UnimplementedError("a fake");
   }
 
