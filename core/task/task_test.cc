@@ -162,7 +162,9 @@ TEST_F(TaskTest, ALoopOfAwaitsThatCompleteAtOnceKeepsTheStackFlat) {
 IntTask Nest(Loop& loop, StackRange* range, int depth, bool suspends) {
   range->Note();
   if (depth == 0) {
-    if (suspends) EXPECT_EQ(co_await Nop(loop), absl::OkStatus());
+    if (suspends) {
+      EXPECT_EQ(co_await Nop(loop), absl::OkStatus());
+    }
     co_return 0;
   }
   absl::StatusOr<int> inner = co_await Nest(loop, range, depth - 1, suspends);
