@@ -12,6 +12,13 @@
 namespace tenon::conformance {
 namespace {
 
+// A sanitizer reports crashes by itself, and better.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitizerReports = true;
+#else
+constexpr bool kSanitizerReports = false;
+#endif
+
 constexpr int kMaxFrames = 48;
 // The handler itself, and the kernel's trampoline into it.
 constexpr int kOwnFrames = 2;
@@ -45,8 +52,8 @@ void ReportCrash(int number) {
 
 }  // namespace
 
-void InstallCrashReporter([[maybe_unused]] const char* program) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+void InstallCrashReporter(const char* program) {
+  if (kSanitizerReports) return;
   absl::InitializeSymbolizer(program);
   // The first call loads the unwinder, which a handler could not.
   void* frame = nullptr;
@@ -61,7 +68,6 @@ void InstallCrashReporter([[maybe_unused]] const char* program) {
   for (const int number : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE}) {
     sigaction(number, &action, nullptr);
   }
-#endif
 }
 
 }  // namespace tenon::conformance
