@@ -29,6 +29,12 @@
 namespace tenon::conformance::loop_rules {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 constexpr LoopOptions kSmall = {.max_handles = 64, .queue_depth = 16};
 
 absl::Status CreateLoop(LoopRule& rule) {
@@ -80,7 +86,7 @@ struct Instance {
 };
 
 std::vector<Instance> Instances() {
-  return {
+  std::vector<Instance> instances = {
 #ifdef SYS_epoll_create
       {"epoll instances", {SYS_epoll_create1, SYS_epoll_create}},
 #else
@@ -89,8 +95,10 @@ std::vector<Instance> Instances() {
       {"rings", {SYS_io_uring_setup}},
       {"eventfds", {SYS_eventfd2}},
       {"timerfds", {SYS_timerfd_create}},
-      {"pipes", {SYS_pipe2}},
   };
+  // The undefined-behaviour sanitizer finds out by a pipe whether memory can be read.
+  if (!kSanitized) instances.push_back({"pipes", {SYS_pipe2}});
+  return instances;
 }
 
 std::vector<RefusedSyscall> Refuse(const Instance& instance, int error) {
@@ -164,6 +172,8 @@ absl::Status ProbeLeavesNothing(LoopRule& rule) {
 }  // namespace
 
 void INIT_3(LoopRule& rule) {
+  // Sanitizers open something themselves when they meet a type for the first time.
+  ASSERT_NE(MakeLoop(rule, kSmall), nullptr);
   DescriptorFaults descriptors;
   Sweep(rule.context(), descriptors, {.expected_code = std::nullopt}, [&] {
     const absl::Status status = CreateLoop(rule);
