@@ -121,7 +121,8 @@ std::string ChildOutcome::Describe() const {
   if (returned) return absl::StrCat("returned ", status.ToString());
   const std::string_view text = absl::StripTrailingAsciiWhitespace(standard_error);
   const size_t newline = text.rfind('\n');
-  return absl::StrCat(death, ": ", newline == std::string_view::npos ? text : text.substr(newline + 1));
+  return absl::StrCat(death, ": ",
+                      newline == std::string_view::npos ? text : text.substr(newline + 1));
 }
 
 ChildOutcome RunInChild(absl::FunctionRef<absl::Status()> callable) {

@@ -66,8 +66,8 @@ TEST(RunInChildTest, FailuresReachTheParent) {
     _exit(9);
   });
   EXPECT_EQ(outcome.death, "exit 9");
-  EXPECT_THAT(outcome.failures, ElementsAre(AllOf(HasSubstr("in a child: "),
-                                                  HasSubstr("seen in the child"))));
+  EXPECT_THAT(outcome.failures,
+              ElementsAre(AllOf(HasSubstr("in a child: "), HasSubstr("seen in the child"))));
 }
 
 TEST(RunInChildTest, KeepsTheTailOfMuchOutput) {

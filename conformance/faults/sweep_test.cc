@@ -49,8 +49,7 @@ TEST_F(SweepTest, StickyFaultsStrikeTheFallbackToo) {
     const absl::Status first = AllocateAll(rule_.allocator(), 1);
     return first.ok() ? first : AllocateAll(rule_.allocator(), 1);
   };
-  const SweepResult result =
-      SweepAllocations(rule_, {.may_swallow = true}, attempt);
+  const SweepResult result = SweepAllocations(rule_, {.may_swallow = true}, attempt);
   EXPECT_EQ(result.struck, 2u);
   EXPECT_EQ(result.swallowed, 1u);
 }
@@ -110,19 +109,17 @@ TEST_F(SweepTest, AnErrorWithoutAFaultIsAFailure) {
 TEST_F(SweepTest, TheMessageCanBeRequired) {
   static RuleContext* rule;
   rule = &rule_;
-  EXPECT_NONFATAL_FAILURE(
-      SweepAllocations(*rule, {.expected_message = "watcher table"},
-                       [] { return AllocateAll(rule->allocator(), 1); }),
-      "does not mention \"watcher table\"");
+  EXPECT_NONFATAL_FAILURE(SweepAllocations(*rule, {.expected_message = "watcher table"},
+                                           [] { return AllocateAll(rule->allocator(), 1); }),
+                          "does not mention \"watcher table\"");
 }
 
 TEST_F(SweepTest, IsBounded) {
   static RuleContext* rule;
   rule = &rule_;
-  EXPECT_NONFATAL_FAILURE(
-      SweepAllocations(*rule, {.check_ledger = false, .limit = 5},
-                       [] { return AllocateAll(rule->allocator(), 100); }),
-      "still struck after 5 attempts");
+  EXPECT_NONFATAL_FAILURE(SweepAllocations(*rule, {.check_ledger = false, .limit = 5},
+                                           [] { return AllocateAll(rule->allocator(), 100); }),
+                          "still struck after 5 attempts");
 }
 
 }  // namespace

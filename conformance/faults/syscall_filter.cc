@@ -47,9 +47,9 @@ absl::Status RefuseSyscalls(const std::vector<RefusedSyscall>& refused) {
   };
   for (const RefusedSyscall& call : refused) {
     program.push_back(JumpIfEqual(static_cast<uint32_t>(call.number), 0, 1));
-    program.push_back(Statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO |
-                                                     (static_cast<uint32_t>(call.error) &
-                                                      SECCOMP_RET_DATA)));
+    program.push_back(
+        Statement(BPF_RET | BPF_K,
+                  SECCOMP_RET_ERRNO | (static_cast<uint32_t>(call.error) & SECCOMP_RET_DATA)));
   }
   program.push_back(Statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   const sock_fprog filter = {static_cast<unsigned short>(program.size()), program.data()};

@@ -35,7 +35,6 @@ constexpr bool kSanitized = false;
 constexpr bool kSanitized = false;
 #endif
 
-
 struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
 };
@@ -80,10 +79,9 @@ std::map<int, std::string> ReadDescriptors() {
     const ssize_t length = readlink(link.c_str(), target, sizeof(target));
     struct stat status = {};
     if (length < 0 || fstat(fd, &status) != 0) continue;  // closed meanwhile by another thread
-    descriptors[fd] =
-        absl::StrFormat("%s (%s, device %d, inode %d)", std::string(target, length),
-                        KindName(status.st_mode), static_cast<int64_t>(status.st_dev),
-                        static_cast<int64_t>(status.st_ino));
+    descriptors[fd] = absl::StrFormat("%s (%s, device %d, inode %d)", std::string(target, length),
+                                      KindName(status.st_mode), static_cast<int64_t>(status.st_dev),
+                                      static_cast<int64_t>(status.st_ino));
   }
   return descriptors;
 }
@@ -205,7 +203,8 @@ void CompareMappings(const LedgerSnapshot& before, const LedgerSnapshot& after,
   }
   for (const auto& [name, bytes] : before.mappings) {
     if (!after.mappings.contains(name)) {
-      differences.push_back(absl::StrFormat("mapping %s (%d bytes) is no longer there", name, bytes));
+      differences.push_back(
+          absl::StrFormat("mapping %s (%d bytes) is no longer there", name, bytes));
     }
   }
 }
@@ -282,9 +281,9 @@ std::vector<std::string> Ledger::NewAnonymousMemory() const {
   std::vector<std::string> sentences;
   for (const LedgerSnapshot::Range& range : TakeSnapshot(nullptr).anonymous) {
     for (const LedgerSnapshot::Range& part : Subtract(range, mark_.anonymous)) {
-      sentences.push_back(absl::StrFormat(
-          "%d bytes of anonymous memory at %#x were not mapped before", part.end - part.begin,
-          part.begin));
+      sentences.push_back(
+          absl::StrFormat("%d bytes of anonymous memory at %#x were not mapped before",
+                          part.end - part.begin, part.begin));
     }
   }
   return sentences;

@@ -31,10 +31,10 @@ TEST(LedgerTest, FindsALeakedDescriptor) {
   const Ledger ledger;
   const UniqueFd leaked(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_TRUE(leaked.ok());
-  EXPECT_THAT(ledger.Differences(),
-              ElementsAre(AllOf(HasSubstr("descriptor " + std::to_string(leaked.get()) +
-                                          " -> socket:["),
-                                HasSubstr("was not there before"))));
+  EXPECT_THAT(
+      ledger.Differences(),
+      ElementsAre(AllOf(HasSubstr("descriptor " + std::to_string(leaked.get()) + " -> socket:["),
+                        HasSubstr("was not there before"))));
 }
 
 TEST(LedgerTest, FindsAClosedDescriptor) {

@@ -67,9 +67,9 @@ void TrackingAllocator::Deallocate(void* ptr, Layout layout) noexcept {
     const Layout allocated = found->second.layout;
     if (allocated.size != layout.size || allocated.alignment != layout.alignment) {
       if (misuses_.size() < kMaxMisuses) {
-        misuses_.push_back(absl::StrFormat(
-            "a block of %d bytes aligned to %d was freed as %d bytes aligned to %d", allocated.size,
-            allocated.alignment, layout.size, layout.alignment));
+        misuses_.push_back(
+            absl::StrFormat("a block of %d bytes aligned to %d was freed as %d bytes aligned to %d",
+                            allocated.size, allocated.alignment, layout.size, layout.alignment));
       }
     }
     --stats_.live_blocks;

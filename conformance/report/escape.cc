@@ -59,29 +59,30 @@ std::string Escape(std::string_view text, Ascii ascii) {
 }  // namespace
 
 std::string JsonString(std::string_view text) {
-  return "\"" + Escape(text,
-                       [](char c, std::string& out) {
-                         switch (c) {
-                           case '"':
-                             out += "\\\"";
-                             break;
-                           case '\\':
-                             out += "\\\\";
-                             break;
-                           case '\n':
-                             out += "\\n";
-                             break;
-                           case '\t':
-                             out += "\\t";
-                             break;
-                           default:
-                             if (c < 0x20) {
-                               absl::StrAppendFormat(&out, "\\u%04x", static_cast<int>(c));
-                             } else {
-                               out += c;
-                             }
-                         }
-                       }) +
+  return "\"" +
+         Escape(text,
+                [](char c, std::string& out) {
+                  switch (c) {
+                    case '"':
+                      out += "\\\"";
+                      break;
+                    case '\\':
+                      out += "\\\\";
+                      break;
+                    case '\n':
+                      out += "\\n";
+                      break;
+                    case '\t':
+                      out += "\\t";
+                      break;
+                    default:
+                      if (c < 0x20) {
+                        absl::StrAppendFormat(&out, "\\u%04x", static_cast<int>(c));
+                      } else {
+                        out += c;
+                      }
+                  }
+                }) +
          "\"";
 }
 

@@ -17,8 +17,9 @@ constexpr Rule kSecond = {.id = "CMP-9",
                           .facet = "loop",
                           .level = RuleLevel::kCapability,
                           .capability = "multishot",
-                          .text = "A multishot operation gives n completions flagged more and then "
-                                  "one without."};
+                          .text =
+                              "A multishot operation gives n completions flagged more and then "
+                              "one without."};
 
 Report SmallReport() {
   Report report;
@@ -93,7 +94,8 @@ TEST(FormatJunitTest, CountsAndEscapes) {
   const std::string xml = FormatJunit(SmallReport());
   EXPECT_THAT(xml, HasSubstr("<testsuites name=\"conform\" tests=\"3\" failures=\"1\" errors=\"0\" "
                              "skipped=\"1\" time=\"1.513\">"));
-  EXPECT_THAT(xml, HasSubstr("<testcase name=\"TD-1\" classname=\"loop.io_uring\" time=\"1.500\">"));
+  EXPECT_THAT(xml,
+              HasSubstr("<testcase name=\"TD-1\" classname=\"loop.io_uring\" time=\"1.500\">"));
   EXPECT_THAT(xml, HasSubstr("<failure message=\"a.cc:1: &lt;got&gt; 1 | 2 / second "
                              "&quot;line&quot;\">"));
   EXPECT_THAT(xml, HasSubstr("<skipped message=\"unsupported: does not declare multishot\"/>"));

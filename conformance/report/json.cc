@@ -8,12 +8,10 @@ namespace tenon::conformance {
 namespace {
 
 std::string HostJson(const Host& host) {
-  return absl::StrCat("{\"system\": ", JsonString(host.system),
-                      ", \"kernel\": ", JsonString(host.kernel),
-                      ", \"machine\": ", JsonString(host.machine),
-                      ", \"processors\": ", host.processors,
-                      ", \"compiler\": ", JsonString(host.compiler),
-                      ", \"build\": ", JsonString(host.build), "}");
+  return absl::StrCat(
+      "{\"system\": ", JsonString(host.system), ", \"kernel\": ", JsonString(host.kernel),
+      ", \"machine\": ", JsonString(host.machine), ", \"processors\": ", host.processors,
+      ", \"compiler\": ", JsonString(host.compiler), ", \"build\": ", JsonString(host.build), "}");
 }
 
 std::string RuleJson(const RuleResult& result) {
@@ -35,9 +33,9 @@ std::string SummaryJson(const Summary& summary) {
 }  // namespace
 
 std::string FormatJson(const Report& report) {
-  std::string json = absl::StrCat("{\n  \"tool\": \"conform\",\n  \"version\": ",
-                                  JsonString(Version()), ",\n  \"host\": ", HostJson(report.host),
-                                  ",\n  \"subjects\": [");
+  std::string json =
+      absl::StrCat("{\n  \"tool\": \"conform\",\n  \"version\": ", JsonString(Version()),
+                   ",\n  \"host\": ", HostJson(report.host), ",\n  \"subjects\": [");
   const char* subject_separator = "\n";
   for (const SubjectReport& subject : report.subjects) {
     absl::StrAppend(&json, subject_separator, "    {\"name\": ", JsonString(subject.name),

@@ -19,10 +19,9 @@ std::string Element(std::string_view name, const RuleResult& result) {
 }
 
 std::string TestCase(const SubjectReport& subject, const RuleResult& result) {
-  std::string xml = absl::StrCat("    <testcase name=\"", XmlText(result.rule->id),
-                                 "\" classname=\"", XmlText(subject.facet), ".",
-                                 XmlText(subject.name), "\" time=\"", Seconds(result.milliseconds),
-                                 "\">\n");
+  std::string xml = absl::StrCat(
+      "    <testcase name=\"", XmlText(result.rule->id), "\" classname=\"", XmlText(subject.facet),
+      ".", XmlText(subject.name), "\" time=\"", Seconds(result.milliseconds), "\">\n");
   switch (result.verdict) {
     case Verdict::kPass:
       break;

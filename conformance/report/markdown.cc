@@ -60,9 +60,9 @@ std::string Findings(const Report& report) {
 
 std::string FormatMarkdown(const Report& report) {
   const Host& host = report.host;
-  std::string text = absl::StrCat("conform ", Version(), " on ", host.system, " ", host.kernel, " ",
-                                  host.machine, ", ", host.processors, " processors, ",
-                                  host.compiler, ", ", host.build, "\n\n");
+  std::string text =
+      absl::StrCat("conform ", Version(), " on ", host.system, " ", host.kernel, " ", host.machine,
+                   ", ", host.processors, " processors, ", host.compiler, ", ", host.build, "\n\n");
   for (const Matrix& matrix : MakeMatrices(report)) text += MatrixMarkdown(matrix);
   text += Findings(report);
   text += "\n";

@@ -18,9 +18,8 @@ Matrix& FindOrAdd(std::vector<Matrix>& matrices, const std::string& facet) {
 }
 
 Matrix::Row& FindOrAdd(std::vector<Matrix::Row>& rows, const Rule* rule) {
-  const auto found = std::find_if(rows.begin(), rows.end(), [&](const Matrix::Row& row) {
-    return row.rule->id == rule->id;
-  });
+  const auto found = std::find_if(rows.begin(), rows.end(),
+                                  [&](const Matrix::Row& row) { return row.rule->id == rule->id; });
   if (found != rows.end()) return *found;
   rows.push_back({rule, {}});
   return rows.back();
@@ -47,11 +46,11 @@ std::vector<Matrix> MakeMatrices(const Report& report) {
 
 std::string SummaryText(const Summary& summary) {
   std::vector<std::string> parts;
-  for (const auto& [count, name] : {std::pair(summary.pass, "pass"),
-                                    std::pair(summary.fail, "fail"),
-                                    std::pair(summary.expected_fail, "expected fail"),
-                                    std::pair(summary.unsupported, "unsupported"),
-                                    std::pair(summary.inconclusive, "inconclusive")}) {
+  for (const auto& [count, name] :
+       {std::pair(summary.pass, "pass"), std::pair(summary.fail, "fail"),
+        std::pair(summary.expected_fail, "expected fail"),
+        std::pair(summary.unsupported, "unsupported"),
+        std::pair(summary.inconclusive, "inconclusive")}) {
     if (count > 0) parts.push_back(absl::StrCat(count, " ", name));
   }
   return parts.empty() ? "nothing was run" : absl::StrJoin(parts, ", ");

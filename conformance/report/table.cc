@@ -91,8 +91,7 @@ std::string Findings(const Report& report, bool colour) {
           result.verdict == Verdict::kFail || result.verdict == Verdict::kInconclusive;
       const std::string detail = wanted ? result.detail : Headline(result.detail);
       absl::StrAppend(&text, "\n", Coloured(GlyphOf(&result), 0, colour), " ", subject.name, " ",
-                      result.rule->id, ": ", absl::StrReplaceAll(detail, {{"\n", "\n    "}}),
-                      "\n");
+                      result.rule->id, ": ", absl::StrReplaceAll(detail, {{"\n", "\n    "}}), "\n");
       if (wanted) absl::StrAppend(&text, "    replay: ", result.replay, "\n");
     }
   }
