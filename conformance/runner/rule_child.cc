@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <thread>
+#include <thread>
 #include <utility>
 
 #include "absl/log/initialize.h"
@@ -160,6 +161,9 @@ int RunRuleChild(int argc, char** argv, absl::FunctionRef<std::vector<Subject>()
   fcntl(report_fd, F_SETFD, FD_CLOEXEC);
   absl::InitializeLog();
   InstallCrashReporter(argv[0]);
+
+  // With the first thread the thread sanitizer starts one of its own, which then stays.
+  std::thread([] {}).join();
 
   const std::vector<Subject> subjects = make_subjects();
   const BoundRule* const bound = FindRule(subjects, request);
