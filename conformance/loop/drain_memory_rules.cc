@@ -26,7 +26,7 @@
 namespace tenon::conformance {
 namespace {
 
-constexpr size_t kFileBytes = 32 << 20;
+constexpr size_t kFileBytes = 16 << 20;
 constexpr size_t kSocketBytes = 256 << 10;
 // What the files and peers send, and what the memory holds once it is its owner's again.
 constexpr char kIncoming = 0x5A;
@@ -223,7 +223,7 @@ void UseAndDestroy(LoopRule& rule, bool use, bool drain) {
 namespace loop_rules {
 
 void TD_3(LoopRule& rule) {
-  constexpr int kRounds = 5;
+  constexpr int kRounds = 4;
   const std::string path = absl::StrCat(rule.temporary_directory(), "/big");
   MakeBigFile(path);
   int file_reads_in_flight = 0;
