@@ -6,7 +6,6 @@
 
 #include <cstdio>
 #include <thread>
-#include <thread>
 #include <utility>
 
 #include "absl/log/initialize.h"
@@ -162,9 +161,6 @@ int RunRuleChild(int argc, char** argv, absl::FunctionRef<std::vector<Subject>()
   absl::InitializeLog();
   InstallCrashReporter(argv[0]);
 
-  // With the first thread the thread sanitizer starts one of its own, which then stays.
-  std::thread([] {}).join();
-
   const std::vector<Subject> subjects = make_subjects();
   const BoundRule* const bound = FindRule(subjects, request);
   if (bound == nullptr) {
@@ -183,9 +179,6 @@ int RunRuleChild(int argc, char** argv, absl::FunctionRef<std::vector<Subject>()
       [&]() -> testing::Test* { return new RuleTest(*bound, request, report_fd); });
   // The binary may have tests of its own.
   GTEST_FLAG_SET(filter, "Rule.Body");
-  // What comes with a process's first thread and stays, such as a sanitizer's own, is there before
-  // the ledger looks.
-  std::thread([] {}).join();
   // Its result says no more than the records do.
   [[maybe_unused]] const int failed = RUN_ALL_TESTS();
   return 0;
