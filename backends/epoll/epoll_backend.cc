@@ -233,7 +233,10 @@ void EpollBackend::RunReader(Slot& slot, CompletionSink& sink) {
 void EpollBackend::RunWriter(Slot& slot, CompletionSink& sink) {
   if (slot.writer == nullptr) return;
   Operation& operation = *slot.writer;
-  if (!slot.writable) return AddInterest(slot, EPOLLOUT);
+  // A Shutdown needs no room.
+  if (!slot.writable && operation.opcode() != Opcode::kShutdown) {
+    return AddInterest(slot, EPOLLOUT);
+  }
   const bool connects = operation.opcode() == Opcode::kConnect;
   const int32_t result =
       connects ? FinishConnect(operation) : PerformNonBlocking(operation, slot.kind);
