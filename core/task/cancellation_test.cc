@@ -20,7 +20,7 @@
 #include "tenon/core/task/operations.h"
 #include "tenon/core/task/pooled_buffer.h"
 #include "tenon/core/task/scope.h"
-#include "tenon/core/task/task_test_util.h"
+#include "tenon/core/task/task_fixture.h"
 #include "tenon/core/task/transfer.h"
 #include "tenon/core/task/when_all.h"
 #include "tenon/core/task/when_any.h"

@@ -12,7 +12,7 @@
 #include "tenon/core/task/operations.h"
 #include "tenon/core/task/run.h"
 #include "tenon/core/task/scope.h"
-#include "tenon/core/task/task_test_util.h"
+#include "tenon/core/task/task_fixture.h"
 #include "tenon/core/task/transfer.h"
 
 namespace tenon {

@@ -16,7 +16,7 @@
 #include "gtest/gtest.h"
 #include "tenon/core/loop/time.h"
 #include "tenon/core/task/pooled_buffer.h"
-#include "tenon/core/task/task_test_util.h"
+#include "tenon/core/task/task_fixture.h"
 #include "tenon/core/task/transfer.h"
 #include "tenon/core/task/work.h"
 

@@ -9,7 +9,7 @@
 #include "gtest/gtest.h"
 #include "tenon/core/loop/time.h"
 #include "tenon/core/task/operations.h"
-#include "tenon/core/task/task_test_util.h"
+#include "tenon/core/task/task_fixture.h"
 
 namespace tenon {
 namespace {

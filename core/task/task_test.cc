@@ -14,7 +14,7 @@
 #include "tenon/core/task/context.h"
 #include "tenon/core/task/operations.h"
 #include "tenon/core/task/run.h"
-#include "tenon/core/task/task_test_util.h"
+#include "tenon/core/task/task_fixture.h"
 #include "tenon/core/task/when_all.h"
 
 namespace tenon {

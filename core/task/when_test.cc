@@ -9,7 +9,7 @@
 #include "gtest/gtest.h"
 #include "tenon/core/loop/time.h"
 #include "tenon/core/task/operations.h"
-#include "tenon/core/task/task_test_util.h"
+#include "tenon/core/task/task_fixture.h"
 #include "tenon/core/task/when_all.h"
 #include "tenon/core/task/when_any.h"
 #include "tenon/core/task/with_stop_token.h"

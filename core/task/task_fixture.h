@@ -1,7 +1,7 @@
 // What the tests of tasks share: a loop over epoll with memory that is counted and can fail.
 
-#ifndef TENON_CORE_TASK_TASK_TEST_UTIL_H_
-#define TENON_CORE_TASK_TASK_TEST_UTIL_H_
+#ifndef TENON_CORE_TASK_TASK_FIXTURE_H_
+#define TENON_CORE_TASK_TASK_FIXTURE_H_
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -141,4 +141,4 @@ class TaskTest : public testing::Test {
 
 }  // namespace tenon
 
-#endif  // TENON_CORE_TASK_TASK_TEST_UTIL_H_
+#endif  // TENON_CORE_TASK_TASK_FIXTURE_H_
