@@ -86,7 +86,7 @@ Loop::~Loop() {
 }
 
 void Loop::CheckNotForked() const {
-  CHECK(!fork_guard_.InChild() || Mutated(LoopMutation::kNoForkCheck))
+  CHECK(!fork_guard_.InChild())
       << "INIT-7: a loop is used in a forked child; the child must create its own";
 }
 

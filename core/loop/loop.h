@@ -150,9 +150,9 @@ class Loop {
   void Wake() noexcept;
 
   // For a loop that a foreign one drives: a descriptor, the loop's own, to be watched for input
-  // level-triggered; while it is readable, Poll() has something to do. Needs a backend whose clock
-  // is CLOCK_MONOTONIC. The first call makes two descriptors, and fails with the kernel's refusal,
-  // leaving nothing.
+  // level-triggered; while it is readable, Poll() has something to do. The first call makes two
+  // descriptors, and fails with the kernel's refusal, leaving nothing. Unimplemented where the
+  // backend has no descriptor of its own.
   absl::StatusOr<int> PollFd() noexcept;
 
   // The time of the loop's clock, in nanoseconds (tenon/core/loop/time.h).
@@ -166,7 +166,8 @@ class Loop {
   // write reaches user memory any more (TD-3); FailedPrecondition inside a callback (TD-7) or in
   // a forked child; DeadlineExceeded, naming what is still in flight, where `deadline_ns` of Now()
   // passes first: Work that has begun cannot be interrupted. The loop then still turns, refuses new
-  // operations, and can be drained again (TD-6).
+  // operations, and can be drained again (TD-6). A callback that answers every -ECANCELED with a
+  // new operation, or a task that always posts itself again, keeps it from ending.
   absl::Status Drain(int64_t deadline_ns = kForeverNs) noexcept;
 
   // ---- Looking at it ----

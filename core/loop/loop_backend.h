@@ -87,6 +87,7 @@ class LoopBackend {
 
   // A descriptor of the backend's own that poll(2) reports readable while Wait would report
   // something or was woken: what a foreign loop watches (Loop::PollFd). Valid while the backend is.
+  // -1 where there is none, such as with a simulated clock.
   virtual int PollFd() const noexcept = 0;
 
   // The time in nanoseconds since some start, never decreasing, at least 0. CLOCK_MONOTONIC for

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "absl/log/check.h"
+#include "absl/strings/str_cat.h"
 #include "tenon/core/loop/loop.h"
 #include "tenon/core/loop/mutation.h"
 #include "tenon/core/loop/unique_fd.h"
@@ -63,6 +64,10 @@ uint64_t Loop::Turn(int64_t deadline_ns) {
 absl::StatusOr<int> Loop::PollFd() noexcept {
   CheckUsable();
   if (!poll_descriptor_.ok()) {
+    if (backend_->PollFd() < 0) {
+      return absl::UnimplementedError(
+          absl::StrCat("PollFd: backend ", backend_name_, " has no descriptor to watch"));
+    }
     absl::Status status = poll_descriptor_.Init(backend_->PollFd());
     if (!status.ok()) return status;
     ArmPollDescriptor();

@@ -12,7 +12,6 @@ namespace tenon {
 // What to get wrong, with the rule that must notice.
 enum class LoopMutation : uint8_t {
   kNone,
-  kNoForkCheck,            // INIT-7: use in a forked child goes unnoticed
   kDropCloseWhenFull,      // HDL-4: a close while operations are queued is lost
   kCloseBeforeComplete,    // HDL-5: the descriptor is closed before its operations completed
   kAcceptSpins,            // HDL-6: no back-off at the descriptor limit
