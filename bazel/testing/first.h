@@ -1,3 +1,5 @@
+// A backend that does nothing, to be put into a set.
+
 #ifndef TENON_BAZEL_TESTING_FIRST_H_
 #define TENON_BAZEL_TESTING_FIRST_H_
 

@@ -1,3 +1,5 @@
+// Another backend that does nothing, to be put into a set.
+
 #ifndef TENON_BAZEL_TESTING_SECOND_H_
 #define TENON_BAZEL_TESTING_SECOND_H_
 
