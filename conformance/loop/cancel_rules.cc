@@ -46,7 +46,9 @@ std::vector<Opcode> CancellableOpcodes() {
 }
 
 void EachIsCancelled(Loop& loop, const PendingOperations& all) {
-  for (const auto& pending : all.operations()) {
+  // The newest first: cancelling what others wait for would let them finish.
+  for (auto next = all.operations().rbegin(); next != all.operations().rend(); ++next) {
+    const auto& pending = *next;
     // Those that may finish by themselves when nobody cancels them are CAN-3's.
     if (pending->may_finish) continue;
     ASSERT_NO_FATAL_FAILURE(CancelCompletesIt(loop, *pending));

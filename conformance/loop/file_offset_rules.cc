@@ -206,8 +206,11 @@ void UsePaths(LoopRule& rule, Loop& loop) {
       0);
   EXPECT_NE(::access((root + "/a").c_str(), F_OK), 0) << "Rename left the old name";
   EXPECT_EQ(::access((root + "/b").c_str(), F_OK), 0) << "Rename made no new name";
-  EXPECT_EQ(Perform(loop, [&](Operation& op) { op.PrepareRename(directory, "a", cwd, "b", 0); }),
-            -ENOENT);
+  const std::string elsewhere = root + "/c";
+  EXPECT_EQ(
+      Perform(loop,
+              [&](Operation& op) { op.PrepareRename(directory, "a", cwd, elsewhere.c_str(), 0); }),
+      -ENOENT);
   EXPECT_EQ(Perform(loop, [&](Operation& op) { op.PrepareUnlink(directory, "b", 0); }), 0);
   EXPECT_NE(::access((root + "/b").c_str(), F_OK), 0) << "Unlink left the name";
   EXPECT_EQ(Perform(loop, [&](Operation& op) { op.PrepareUnlink(directory, "b", 0); }), -ENOENT);

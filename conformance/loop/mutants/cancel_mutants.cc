@@ -57,7 +57,7 @@ class CancelsNeighbours final : public InterceptingBackend {
 LoopMutant CAN_1() {
   return {.name = "a cancel is ignored",
           .rule = "CAN-1",
-          .expected_reason = "a cancelled Recv does not complete",
+          .expected_reason = "a cancelled Recv, multishot does not complete",
           .wrap = &Wrap<IgnoresCancel>};
 }
 
