@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -34,6 +35,15 @@ constexpr bool kSanitized = false;
 #else
 constexpr bool kSanitized = false;
 #endif
+
+// The thread sanitizer starts a thread of its own with the first one of the program.
+void StartSanitizerThreads() {
+  if (!kSanitized) return;
+  [[maybe_unused]] static const bool started = [] {
+    std::thread([] {}).join();
+    return true;
+  }();
+}
 
 struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
@@ -265,7 +275,10 @@ std::string LedgerTunables() {
 
 Ledger::Ledger(const TrackingAllocator* allocator) : allocator_(allocator) { Mark(); }
 
-void Ledger::Mark() { mark_ = TakeSnapshot(allocator_); }
+void Ledger::Mark() {
+  StartSanitizerThreads();
+  mark_ = TakeSnapshot(allocator_);
+}
 
 std::vector<std::string> Ledger::Differences() const {
   const LedgerSnapshot now = TakeSnapshot(allocator_);
