@@ -60,13 +60,16 @@ def backend_conformance_test(
         **kwargs
     )
 
+# As seen from the workspace that is built, of which this one may be an external repository.
+_MUTATIONS = str(Label("//core/loop:mutations"))
+
 def _loop_mutations_impl(_settings, _attr):
-    return {"//core/loop:mutations": True}
+    return {_MUTATIONS: True}
 
 _loop_mutations = transition(
     implementation = _loop_mutations_impl,
     inputs = [],
-    outputs = ["//core/loop:mutations"],
+    outputs = [_MUTATIONS],
 )
 
 def _with_loop_mutations_impl(ctx):
