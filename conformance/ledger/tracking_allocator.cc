@@ -28,13 +28,13 @@ void* AllocateAligned(Layout layout) {
 }  // namespace
 
 TrackingAllocator::~TrackingAllocator() {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   for (const auto& [ptr, record] : live_) std::free(ptr);
 }
 
 Block TrackingAllocator::Allocate(Layout layout) noexcept {
   void* const ptr = AllocateAligned(layout);
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (ptr == nullptr) {
     ++stats_.failures;
     return {};
@@ -52,7 +52,7 @@ void TrackingAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   if (ptr == nullptr) return;
   const int saved_errno = errno;
   {
-    const std::lock_guard lock(mutex_);
+    const absl::MutexLock lock(&mutex_);
     const auto found = live_.find(ptr);
     if (found == live_.end()) {
       if (misuses_.size() < kMaxMisuses) {
@@ -83,17 +83,17 @@ void TrackingAllocator::Deallocate(void* ptr, Layout layout) noexcept {
 }
 
 AllocatorStats TrackingAllocator::Stats() const noexcept {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return stats_;
 }
 
 std::vector<std::string> TrackingAllocator::Misuses() const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   return misuses_;
 }
 
 std::vector<std::string> TrackingAllocator::LiveSince(uint64_t total_blocks, size_t limit) const {
-  const std::lock_guard lock(mutex_);
+  const absl::MutexLock lock(&mutex_);
   std::vector<std::pair<uint64_t, size_t>> found;
   for (const auto& [ptr, record] : live_) {
     if (record.number > total_blocks) found.emplace_back(record.number, record.layout.size);

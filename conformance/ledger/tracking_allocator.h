@@ -4,13 +4,13 @@
 #define TENON_CONFORMANCE_LEDGER_TRACKING_ALLOCATOR_H_
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "tenon/core/memory/allocator.h"
 
 namespace tenon::conformance {
@@ -49,7 +49,7 @@ class TrackingAllocator final : public Allocator {
     uint64_t number = 0;
   };
 
-  mutable std::mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::unordered_map<void*, Record> live_ ABSL_GUARDED_BY(mutex_);
   std::unordered_set<void*> freed_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> misuses_ ABSL_GUARDED_BY(mutex_);

@@ -1,6 +1,7 @@
 #include "tenon/conformance/runner/selection.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -60,13 +61,11 @@ bool MatchesGlob(std::string_view pattern, std::string_view text) {
 std::vector<std::string> NearNames(std::string_view name, const std::vector<std::string>& names) {
   // Further than this from what was typed is another word.
   const size_t limit = std::max<size_t>(2, name.size() / 3);
-  std::vector<std::pair<size_t, std::string>> near;
+  std::multimap<size_t, std::string> near;
   for (const std::string& candidate : names) {
     const size_t distance = EditDistance(name, candidate);
-    if (distance <= limit) near.emplace_back(distance, candidate);
+    if (distance <= limit) near.emplace(distance, candidate);
   }
-  std::stable_sort(near.begin(), near.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> nearest;
   for (const auto& [distance, candidate] : near) {
     if (nearest.size() < kMaxNearNames) nearest.push_back(candidate);
