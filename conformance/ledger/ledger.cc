@@ -36,9 +36,8 @@ constexpr bool kSanitized = false;
 constexpr bool kSanitized = false;
 #endif
 
-// The thread sanitizer starts a thread of its own with the first one of the program.
-void StartSanitizerThreads() {
-  if (!kSanitized) return;
+// What a process gets with its first thread, such as the thread sanitizer's own, is no difference.
+void StartFirstThread() {
   [[maybe_unused]] static const bool started = [] {
     std::thread([] {}).join();
     return true;
@@ -276,7 +275,7 @@ std::string LedgerTunables() {
 Ledger::Ledger(const TrackingAllocator* allocator) : allocator_(allocator) { Mark(); }
 
 void Ledger::Mark() {
-  StartSanitizerThreads();
+  StartFirstThread();
   mark_ = TakeSnapshot(allocator_);
 }
 

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <thread>
 #include <utility>
 
 #include "absl/log/initialize.h"
@@ -167,8 +166,6 @@ int RunRuleChild(int argc, char** argv, absl::FunctionRef<std::vector<Subject>()
     absl::FPrintF(stderr, "no rule %s of subject %s\n", request.rule, request.subject);
     return 2;
   }
-  // What a process gets with its first thread, such as the thread sanitizer's own, is no rule's.
-  std::thread([] {}).join();
   int test_argc = 1;
   testing::InitGoogleTest(&test_argc, argv);
   testing::TestEventListeners& listeners = testing::UnitTest::GetInstance()->listeners();
