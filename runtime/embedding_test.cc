@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "tenon/core/loop/loop.h"
 #include "tenon/runtime/open_loop.h"
+#include "tenon/runtime/tcp_socket.h"
 
 namespace tenon::runtime {
 namespace {
@@ -104,6 +105,35 @@ TEST_P(EmbeddingTest, InputAndPostsOfOtherThreadsAreNoticed) {
   loop_->Submit(work);
   DriveUntil(worked, 1);
   EXPECT_EQ(work.result(), 7);
+}
+
+TEST_P(EmbeddingTest, EveryConnectionOfABunchIsNoticed) {
+  if (!loop_->capabilities().multishot) return;
+  constexpr int kConnections = 3;
+  const absl::StatusOr<SocketAddress> any = SocketAddress::Parse("127.0.0.1", 0);
+  absl::StatusOr<UniqueFd> socket = ListenTcp(any.value());
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  const SocketAddress address = SocketAddress::OfSocket(socket->get()).value();
+  const absl::StatusOr<Handle> listener = loop_->Adopt(*std::move(socket));
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  int accepted = 0;
+  Operation accept(
+      [](Operation& operation) {
+        if (operation.result() < 0) return;
+        UniqueFd(operation.result()).Reset();
+        ++*static_cast<int*>(operation.context());
+      },
+      &accepted);
+  accept.PrepareAcceptMultishot(*listener);
+  loop_->Submit(accept);
+  loop_->Poll();
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < kConnections; ++i) {
+    clients.push_back(OpenTcp(address).value());
+    ::connect(clients.back().get(), address.data(), address.size());
+  }
+  DriveUntil(accepted, kConnections);
+  loop_.reset();
 }
 
 std::vector<const LoopBackendFactory*> UsableBackends() {

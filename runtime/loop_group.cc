@@ -133,6 +133,7 @@ void LoopGroup::RunMember(Member& member) {
       timeout_ns = member.drain_timeout_ns;
     }
     status = loop->Drain(DeadlineAfter(loop->Now(), timeout_ns));
+    // Before whoever waits for the drain may go on and free what the loop's allocator stands on.
     if (status.ok()) loop.reset();
     absl::MutexLock lock(&member.mutex);
     member.command = Command::kRun;
@@ -157,7 +158,7 @@ absl::Status LoopGroup::Drain(int64_t timeout_ns) {
     if (member->drained) continue;
     member->command = Command::kDrain;
     member->drain_timeout_ns = timeout_ns;
-    // Under the lock, behind which the thread ends its loop.
+    // The thread ends its loop only after it has seen the command, which is under this lock.
     member->loop->Stop();
   }
   absl::Status result;

@@ -71,7 +71,7 @@ class LoopGroup {
 
   // Drains every loop (Loop::Drain) within `timeout_ns` from now and ends the threads of those that
   // were. The first error of a loop, with its number; loops that are not drained by then go on, and
-  // Drain may be called again.
+  // Drain may be called again. REQUIRES: no other Drain is under way.
   absl::Status Drain(int64_t timeout_ns = kForeverNs);
 
  private:
@@ -82,7 +82,7 @@ class LoopGroup {
     uint32_t index = 0;
     int processor = -1;
     std::thread thread;
-    // Set by the thread before `opened`, and valid until it is drained.
+    // Set by the thread before `opened`; valid until it has been drained.
     Loop* loop = nullptr;
     absl::Mutex mutex;
     bool opened ABSL_GUARDED_BY(mutex) = false;

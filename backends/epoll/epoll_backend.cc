@@ -27,8 +27,10 @@ constexpr size_t kEventsPerWait = 256;
 // Marks the eventfd among the events; slot numbers are smaller.
 constexpr uint64_t kWakeTag = std::numeric_limits<uint64_t>::max();
 
-constexpr uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLET;
+constexpr uint32_t kInput = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 constexpr uint32_t kEnded = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+// What poll(2) calls room, by any of its names.
+constexpr uint32_t kRoom = POLLOUT | POLLWRNORM | POLLWRBAND;
 
 absl::Status SetNonBlocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
@@ -89,7 +91,10 @@ absl::Status EpollBackend::Attach(uint32_t slot_number, int fd, DescriptorKind k
   epoll_event event = {.events = kInput, .data = {.u64 = slot_number}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     if (errno == EPERM) return absl::UnimplementedError("epoll_ctl: cannot be polled");
-    return OsError(errno, "epoll_ctl(EPOLL_CTL_ADD)");
+    return OsError(errno, "epoll_ctl(EPOLL_CTL_ADD)",
+                   errno == ENOSPC ? "the user's limit on watches is reached; raise sysctl "
+                                     "fs.epoll.max_user_watches"
+                                   : "");
   }
   if (absl::Status status = SetNonBlocking(fd); !status.ok()) {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
@@ -104,7 +109,7 @@ absl::Status EpollBackend::Attach(uint32_t slot_number, int fd, DescriptorKind k
   // Unknown: the first attempt finds out.
   slot.readable = true;
   slot.writable = true;
-  slot.hung_up = false;
+  slot.short_proves_nothing = false;
   return absl::OkStatus();
 }
 
@@ -156,7 +161,7 @@ void EpollBackend::BeginConnect(Operation& operation, Slot& slot, CompletionSink
   // What was known of the unconnected socket, which counts as hung up, means nothing any more.
   slot.readable = false;
   slot.writable = false;
-  slot.hung_up = false;
+  slot.short_proves_nothing = false;
   slot.writer = &operation;
   AddInterest(slot, EPOLLOUT);
 }
@@ -166,8 +171,7 @@ void EpollBackend::BeginPoll(Operation& operation, Slot& slot, CompletionSink& s
   const int32_t ready = PollNow(slot.fd, wanted);
   if (ready != 0) return sink.Complete(operation, ready);
   slot.waiters.PushBack(operation);
-  // The values of POLL* and EPOLL* agree.
-  AddInterest(slot, wanted & (EPOLLOUT | EPOLLPRI));
+  if ((wanted & kRoom) != 0) AddInterest(slot, EPOLLOUT);
 }
 
 void EpollBackend::BeginSplice(Operation& operation, CompletionSink& sink) {
@@ -201,17 +205,14 @@ void EpollBackend::AddInterest(Slot& slot, uint32_t events) {
 }
 
 int32_t EpollBackend::AttemptRead(Operation& operation, Slot& slot, uint16_t* buffer_id) {
-  if (!operation.pooled_buffer()) {
-    const int32_t result = PerformNonBlocking(operation, slot.kind);
-    if (result == kWouldBlock || (ExhaustedBy(operation, result, slot.kind) && !slot.hung_up)) {
-      slot.readable = false;
-    }
-    return result;
+  const bool pooled = operation.pooled_buffer();
+  const int32_t result = pooled ? PerformRecvPooled(operation, *buffers_, buffer_id)
+                                : PerformNonBlocking(operation, slot.kind);
+  const size_t size = pooled ? buffers_->buffer_size() : operation.parameters().buffer.size;
+  if (result == kWouldBlock ||
+      (ExhaustedBy(operation, result, size, slot.kind) && !slot.short_proves_nothing)) {
+    slot.readable = false;
   }
-  const int32_t result = PerformRecvPooled(operation, *buffers_, buffer_id);
-  const bool is_short = slot.kind == DescriptorKind::kStreamSocket && result > 0 &&
-                        static_cast<uint32_t>(result) < buffers_->buffer_size();
-  if (result == kWouldBlock || (is_short && !slot.hung_up)) slot.readable = false;
   return result;
 }
 
@@ -244,7 +245,8 @@ void EpollBackend::RunWriter(Slot& slot, CompletionSink& sink) {
     slot.writable = false;
     return AddInterest(slot, EPOLLOUT);
   }
-  if (ExhaustedBy(operation, result, slot.kind)) slot.writable = slot.hung_up;
+  const size_t size = operation.parameters().buffer.size;
+  if (ExhaustedBy(operation, result, size, slot.kind)) slot.writable = slot.short_proves_nothing;
   if (connects) slot.readable = true;
   slot.writer = nullptr;
   sink.Complete(operation, result);
@@ -341,7 +343,7 @@ int EpollBackend::WaitForEvents(int64_t deadline_ns) {
 void EpollBackend::OnEvent(Slot& slot, uint32_t events, CompletionSink& sink) {
   if ((events & (EPOLLIN | EPOLLPRI | kEnded)) != 0) slot.readable = true;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) slot.writable = true;
-  if ((events & kEnded) != 0) slot.hung_up = true;
+  if ((events & (EPOLLPRI | kEnded)) != 0) slot.short_proves_nothing = true;
   // First those that only look, before a read takes what they wait to see.
   RunWaiters(slot, sink);
   RunReader(slot, sink);

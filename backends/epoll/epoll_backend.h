@@ -65,9 +65,9 @@ class EpollBackend final : public LoopBackend {
     // What the last edge and the attempts since say. Wrong only by being true too often.
     bool readable = false;
     bool writable = false;
-    // The peer is gone or there is an error: a short count no longer means that there is no more,
-    // as the end itself gives no further edge.
-    bool hung_up = false;
+    // The peer is gone, there was an error or urgent data: a short count no longer means that there
+    // is no more, and what is left gives no further edge.
+    bool short_proves_nothing = false;
     // On the list of slots to come back to without an event.
     bool on_again_list = false;
     uint32_t next_again = kNoSlot;

@@ -1,12 +1,18 @@
-// What is epoll's own: the economy of its system calls, seen as edges that are used well. The
-// behaviour that all backends share is tested in //conformance.
+// What is epoll's own: edges, each of which comes once and must not be missed. The behaviour that
+// all backends share is tested in //conformance.
 
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <string>
+#include <utility>
 
 #include "gtest/gtest.h"
 #include "tenon/alloc/system/system_allocator.h"
@@ -106,6 +112,126 @@ TEST_F(EpollBackendTest, PollSeesOutputAndInput) {
   ASSERT_EQ(::write(peer_.get(), "a", 1), 1);
   RunUntilCompleted(recorded, 2);
   EXPECT_EQ(recorded.result, POLLIN);
+}
+
+// A loop with a descriptor that is read in small pieces by one Read after another.
+class ShortReadTest : public EpollBackendTest {
+ protected:
+  // Adopts `ours`, parks a Recv or Read of 64 bytes, has `write` make both pieces arrive at once,
+  // and expects the second to be read without anything further arriving.
+  template <typename Write>
+  void ExpectBothPieces(UniqueFd ours, bool socket, Write write) {
+    const absl::StatusOr<Handle> handle = loop_->Adopt(std::move(ours));
+    ASSERT_TRUE(handle.ok()) << handle.status();
+    char buffer[64];
+    Recorded recorded;
+    Operation read(&Record, &recorded);
+    const auto submit = [&] {
+      if (socket) {
+        read.PrepareRecv(*handle, absl::MakeSpan(buffer), 0);
+      } else {
+        read.PrepareRead(*handle, absl::MakeSpan(buffer), kCurrentOffset);
+      }
+      loop_->Submit(read);
+    };
+    submit();
+    loop_->Poll();
+    ASSERT_EQ(read.state(), OperationState::kInFlight);
+    write();
+    RunUntilCompleted(recorded, 1);
+    ASSERT_EQ(recorded.result, 3) << "the pieces came together";
+    submit();
+    RunUntilCompleted(recorded, 2);
+    EXPECT_EQ(recorded.result, 3);
+  }
+};
+
+TEST_F(ShortReadTest, UrgentDataEndsAReadAndNotTheStream) {
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  auto* name = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(::bind(listener.get(), name, length), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  ASSERT_EQ(::getsockname(listener.get(), name, &length), 0);
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(client.get(), name, length), 0);
+  UniqueFd ours(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ExpectBothPieces(std::move(ours), true, [&] {
+    ASSERT_EQ(::send(client.get(), "abc", 3, 0), 3);
+    ASSERT_EQ(::send(client.get(), "!", 1, MSG_OOB), 1);
+    ASSERT_EQ(::send(client.get(), "efg", 3, 0), 3);
+  });
+}
+
+TEST_F(ShortReadTest, APassedDescriptorEndsAReadOfALocalSocket) {
+  int sockets[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+  const UniqueFd theirs(sockets[1]);
+  ExpectBothPieces(UniqueFd(sockets[0]), true, [&] {
+    char text[] = "abc";
+    iovec piece = {.iov_base = text, .iov_len = 3};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message = {};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    const int passed = theirs.get();
+    std::memcpy(CMSG_DATA(header), &passed, sizeof(passed));
+    ASSERT_EQ(::sendmsg(theirs.get(), &message, 0), 3);
+    ASSERT_EQ(::send(theirs.get(), "efg", 3, 0), 3);
+  });
+}
+
+TEST_F(ShortReadTest, APacketEndsAReadOfAPipe) {
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC | O_DIRECT), 0);
+  const UniqueFd theirs(pipe[1]);
+  ExpectBothPieces(UniqueFd(pipe[0]), false, [&] {
+    ASSERT_EQ(::write(theirs.get(), "abc", 3), 3);
+    ASSERT_EQ(::write(theirs.get(), "efg", 3), 3);
+  });
+}
+
+TEST_F(EpollBackendTest, APeekIntoAPooledBufferLeavesTheDataToBeRead) {
+  ASSERT_TRUE(loop_->RegisterBuffers(2, 64).ok());
+  Recorded recorded;
+  Operation recv(&Record, &recorded);
+  for (int flags : {static_cast<int>(MSG_PEEK), 0}) {
+    recv.PrepareRecvPooled(handle_, flags);
+    loop_->Submit(recv);
+    if (flags == MSG_PEEK) {
+      loop_->Poll();
+      ASSERT_EQ(::write(peer_.get(), "abc", 3), 3);
+    }
+    RunUntilCompleted(recorded, flags == MSG_PEEK ? 1 : 2);
+    EXPECT_EQ(recorded.result, 3);
+    loop_->ReturnBuffer(recv.buffer_id());
+  }
+}
+
+TEST_F(EpollBackendTest, RoomIsSeenByAnyOfItsNames) {
+  Recorded recorded;
+  Operation poll(&Record, &recorded);
+  const std::string block(1 << 20, 'x');
+  while (::send(loop_->Descriptor(handle_), block.data(), block.size(), MSG_DONTWAIT) > 0) {
+  }
+  poll.PreparePoll(handle_, POLLWRNORM);
+  loop_->Submit(poll);
+  loop_->Poll();
+  ASSERT_EQ(poll.state(), OperationState::kInFlight);
+  std::string sink(1 << 20, '\0');
+  while (::recv(peer_.get(), sink.data(), sink.size(), MSG_DONTWAIT) > 0) {
+  }
+  RunUntilCompleted(recorded, 1);
+  EXPECT_EQ(recorded.result, POLLWRNORM);
 }
 
 }  // namespace

@@ -227,6 +227,40 @@ void EndsWithItsHandle(LoopRule& rule) {
 
 constexpr uint32_t kLendable = 8;
 
+// A callback that ends its own operation, by cancelling it or closing its handle, still reads the
+// completion that it was called for; the final one comes afterwards.
+void KeepsWhatItsCallbackReads(LoopRule& rule, bool close) {
+  SCOPED_TRACE(close ? "closing the listener" : "cancelling");
+  Loop* running = nullptr;
+  Handle handle;
+  int32_t before = -1;
+  int32_t after = -1;
+  bool still_more = false;
+  RecordingOperation accept([&](RecordingOperation& operation) {
+    if (!operation.has_more()) return;
+    before = operation.result();
+    close ? running->Close(handle) : running->Cancel(operation);
+    after = operation.result();
+    still_more = operation.has_more();
+    UniqueFd(before).Reset();
+  });
+  const Owned<Loop> loop = MakeLoop(rule);
+  ASSERT_NE(loop, nullptr);
+  running = loop.get();
+  Listener listener;
+  handle = AdoptOrFail(*loop, listener.Take());
+  accept.PrepareAcceptMultishot(handle);
+  loop->Submit(accept);
+  const UniqueFd client = listener.Connect();
+  ASSERT_TRUE(TurnUntilDone(*loop, {&accept})) << accept.Describe();
+  Settle(*loop);
+  EXPECT_EQ(accept.mores(), 1) << accept.Describe();
+  EXPECT_EQ(after, before) << "a completion changed under its callback";
+  EXPECT_TRUE(still_more) << "a completion changed under its callback";
+  EXPECT_EQ(accept.finals(), 1) << accept.Describe();
+  EXPECT_EQ(ResultText(accept.final_result()), ResultText(-ECANCELED));
+}
+
 struct Lane {
   Borrower borrower;
   UniqueFd theirs;
@@ -320,6 +354,9 @@ void CMP_9(LoopRule& rule) {
   if (!rule.Has("provided_buffers")) return;
   ASSERT_NO_FATAL_FAILURE(ReceivesUntilTheEnd(rule));
   ASSERT_NO_FATAL_FAILURE(ResumesAfterExhaustion(rule));
+  for (const bool close : {false, true}) {
+    ASSERT_NO_FATAL_FAILURE(KeepsWhatItsCallbackReads(rule, close));
+  }
 }
 
 void CMP_10(LoopRule& rule) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -14,9 +15,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tenon/conformance/faults/sweep.h"
 #include "tenon/conformance/ledger/ledger.h"
 #include "tenon/conformance/loop/pending_operations.h"
 #include "tenon/conformance/loop/recorder.h"
@@ -218,6 +221,31 @@ void UseAndDestroy(LoopRule& rule, bool use, bool drain) {
   EXPECT_THAT(ledger.Differences(), testing::IsEmpty());
 }
 
+// Whatever allocation fails, in making, filling or draining a loop, nothing remains of it.
+void LoseNothingWithoutMemory(LoopRule& rule) {
+  SweepAllocations(rule.context(), {}, [&]() -> absl::Status {
+    RecordingOperation recv, timer;
+    std::array<char, 16> buffer;
+    absl::StatusOr<Owned<Loop>> made = Loop::Create(rule.factory(), {}, rule.allocator());
+    if (!made.ok()) return made.status();
+    const Owned<Loop> loop = *std::move(made);
+    DescriptorPair pair = MakeSocketPair();
+    const absl::StatusOr<Handle> handle = loop->Adopt(std::move(pair.ours));
+    if (!handle.ok()) return handle.status();
+    absl::Status registered = absl::OkStatus();
+    if (loop->capabilities().provided_buffers) registered = loop->RegisterBuffers(4, 64);
+    recv.PrepareRecv(*handle, absl::MakeSpan(buffer), 0);
+    timer.PrepareTimer(kForeverNs);
+    loop->Submit(recv);
+    loop->Submit(timer);
+    Settle(*loop);
+    EXPECT_FALSE(recv.done() || timer.done()) << "nothing is pending when the loop is drained";
+    EXPECT_TRUE(loop->Drain(loop->Now() + kPatienceNs).ok());
+    EXPECT_EQ(recv.finals() + timer.finals(), 2) << recv.Describe() << "; " << timer.Describe();
+    return registered;
+  });
+}
+
 }  // namespace
 
 namespace loop_rules {
@@ -242,6 +270,7 @@ void TD_8(LoopRule& rule) {
       ASSERT_NO_FATAL_FAILURE(UseAndDestroy(rule, use, drain));
     }
   }
+  LoseNothingWithoutMemory(rule);
 }
 
 }  // namespace loop_rules

@@ -42,6 +42,38 @@ void DrainWith(LoopRule& rule, const std::vector<Opcode>& opcodes) {
   EXPECT_EQ(loop->Stats().open_handles, 0u) << "handles open after Drain";
 }
 
+// Nothing that is accepted is lost: what is submitted after Drain is refused by a completion, and
+// so is what a task submits that only the destructor runs.
+void RefuseAfterDrain(LoopRule& rule) {
+  struct Late {
+    Loop* loop = nullptr;
+    RecordingOperation operation;
+    PostedTask task{[](PostedTask& posted) {
+                      auto& self = *static_cast<Late*>(posted.context());
+                      self.operation.PrepareNop();
+                      self.loop->Submit(self.operation);
+                    },
+                    this};
+  } late;
+  RecordingOperation after_drain, before_destruction;
+  Owned<Loop> loop = MakeLoop(rule);
+  ASSERT_NE(loop, nullptr);
+  ASSERT_TRUE(loop->Drain().ok());
+  after_drain.PrepareNop();
+  loop->Submit(after_drain);
+  EXPECT_TRUE(loop->Drain().ok());
+  EXPECT_EQ(after_drain.finals(), 1) << "submitted after Drain: " << after_drain.Describe();
+  before_destruction.PrepareNop();
+  loop->Submit(before_destruction);
+  late.loop = loop.get();
+  EXPECT_TRUE(loop->Post(late.task));
+  loop.reset();
+  for (const RecordingOperation* operation : {&after_drain, &before_destruction, &late.operation}) {
+    ASSERT_EQ(operation->finals(), 1) << "submitted after Drain: " << operation->Describe();
+    EXPECT_EQ(operation->final_result(), -ECANCELED) << operation->Describe();
+  }
+}
+
 }  // namespace
 
 namespace loop_rules {
@@ -100,6 +132,7 @@ void TD_2(LoopRule& rule) {
   for (const auto& each : pending.operations()) {
     EXPECT_EQ(each->operation.finals(), 1) << "after the loop: " << each->operation.Describe();
   }
+  RefuseAfterDrain(rule);
 }
 
 namespace {

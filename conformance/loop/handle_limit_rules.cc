@@ -7,15 +7,18 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tenon/conformance/faults/descriptor_limit.h"
 #include "tenon/conformance/faults/run_in_child.h"
+#include "tenon/conformance/faults/sweep.h"
 #include "tenon/conformance/faults/syscall_filter.h"
 #include "tenon/conformance/loop/echo_probe.h"
 #include "tenon/conformance/loop/recorder.h"
@@ -101,6 +104,20 @@ void AdoptWithoutMemory(LoopRule& rule, NextOwners& owners) {
   adopted.ExpectWorks(*loop, "adopted after a refusal,");
 }
 
+// The same from the loop's creation on, once and for good: a backend that takes no memory in Adopt
+// is then swept all the same.
+void AdoptInALoopWithoutMemory(LoopRule& rule) {
+  SweepAllocations(rule.context(), {}, [&]() -> absl::Status {
+    EchoProbe probe;
+    absl::StatusOr<Owned<Loop>> made = Loop::Create(rule.factory(), {}, rule.allocator());
+    if (!made.ok()) return made.status();
+    const Owned<Loop> loop = *std::move(made);
+    const absl::Status adopted = probe.TryAdopt(*loop);
+    if (adopted.ok()) probe.ExpectWorks(*loop, "adopted while memory was short,");
+    return adopted;
+  });
+}
+
 void AdoptWhatIsNotOpen(LoopRule& rule) {
   EchoProbe probe;
   const Owned<Loop> loop = MakeLoop(rule);
@@ -167,6 +184,8 @@ class Acceptor {
     loop_->Submit(accept_);
   }
   void Connect() { clients_.push_back(listener_.Connect()); }
+  // Is called when an Accept met the limit, before the next one is submitted.
+  void set_on_refused(std::function<void()> call) { on_refused_ = std::move(call); }
   // Makes the next completion the last one.
   void Stop() { stopped_ = true; }
 
@@ -180,6 +199,7 @@ class Acceptor {
       accepted_.emplace_back(operation.result());
     } else if (operation.result() == -EMFILE) {
       ++refused_;
+      if (on_refused_) on_refused_();
     } else if (!stopped_) {
       ADD_FAILURE() << "Accept completed with " << ResultText(operation.result());
       stopped_ = true;
@@ -190,6 +210,7 @@ class Acceptor {
   const bool multishot_;
   bool stopped_ = false;
   int refused_ = 0;
+  std::function<void()> on_refused_;
   Loop* loop_ = nullptr;
   Listener listener_;
   Handle handle_;
@@ -267,12 +288,32 @@ void AcceptHeldBack(LoopRule& rule, bool multishot) {
   EXPECT_EQ(acceptor.operation().final_result(), -ECANCELED);
 }
 
+// A descriptor that the loop closes in the very callback that met the limit counts too.
+void AcceptAfterMakingRoom(LoopRule& rule, bool multishot) {
+  SCOPED_TRACE(multishot ? "multishot Accept" : "Accept");
+  Acceptor acceptor(multishot);
+  EchoProbe spare;
+  const Owned<Loop> loop = MakeLoop(rule, {.accept_backoff_ns = 3'600 * kSecondNs});
+  ASSERT_NE(loop, nullptr);
+  acceptor.Adopt(*loop);
+  spare.Adopt(*loop);
+  acceptor.Connect();
+  const DescriptorLimit limit(0);
+  acceptor.set_on_refused([&] { loop->Close(spare.handle()); });
+  acceptor.Begin();
+  EXPECT_TRUE(TurnUntil(*loop, [&] { return acceptor.accepted() == 1; }))
+      << "Accept is held back though its callback had the loop close a descriptor";
+  EXPECT_GE(acceptor.refused(), 1) << "no Accept met the limit";
+  acceptor.Stop();
+}
+
 }  // namespace
 
 void HDL_1(LoopRule& rule) {
   NextOwners owners;
   ASSERT_NO_FATAL_FAILURE(AdoptBeyondTheBound(rule, owners));
   ASSERT_NO_FATAL_FAILURE(AdoptWithoutMemory(rule, owners));
+  ASSERT_NO_FATAL_FAILURE(AdoptInALoopWithoutMemory(rule));
   ASSERT_NO_FATAL_FAILURE(AdoptWhatIsNotOpen(rule));
   ASSERT_NO_FATAL_FAILURE(AdoptAfterDrain(rule, owners));
   owners.ExpectUndisturbed();
@@ -297,6 +338,7 @@ void HDL_6(LoopRule& rule) {
     ASSERT_NO_FATAL_FAILURE(AcceptAtTheLimit(rule, multishot));
     if (testing::Test::HasFailure()) return;
     ASSERT_NO_FATAL_FAILURE(AcceptHeldBack(rule, multishot));
+    ASSERT_NO_FATAL_FAILURE(AcceptAfterMakingRoom(rule, multishot));
   }
 }
 

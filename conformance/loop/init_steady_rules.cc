@@ -137,6 +137,9 @@ void ExpectUseInChildRefused(Loop& loop, Handle handle) {
 void ExpectChildMayDestroy(LoopRule& rule) {
   EchoProbe pending, idle;
   RecordingOperation timer, work, poll;
+  int posts = 0;
+  auto task = std::make_unique<PostedTask>(
+      [](PostedTask& own) { ++*static_cast<int*>(own.context()); }, &posts);
   Owned<Loop> loop = MakeLoop(rule, kSmall);
   ASSERT_NE(loop, nullptr);
   pending.Adopt(*loop);
@@ -144,11 +147,16 @@ void ExpectChildMayDestroy(LoopRule& rule) {
   idle.ExpectWorks(*loop, "before the fork");
   pending.BeginRecv(*loop);
   poll.PreparePoll(idle.handle(), POLLIN);
+  loop->Submit(poll);
+  Settle(*loop);
+  ASSERT_EQ(poll.state(), OperationState::kInFlight);
   timer.PrepareTimer(kMillisecondNs);
-  for (RecordingOperation* operation : {&poll, &timer}) loop->Submit(*operation);
+  loop->Submit(timer);
+  EXPECT_TRUE(loop->Post(*task));
   Loop& parents = *loop;
   const ChildOutcome outcome = RunInChild([&] {
     loop.reset();
+    task.reset();
     EXPECT_TRUE(poll.idle()) << "an operation cannot be destroyed in the child";
     EXPECT_EQ(poll.finals() + timer.finals(), 0) << "the child's loop ran the parent's callbacks";
     EXPECT_EQ(timer.state(), OperationState::kIdle);
@@ -158,6 +166,7 @@ void ExpectChildMayDestroy(LoopRule& rule) {
                                 << outcome.Describe();
   pending.ExpectWorks(parents, "after a forked child destroyed its copy of the loop,");
   EXPECT_TRUE(TurnUntilDone(parents, {&timer})) << "a forked child took the parent's timer";
+  EXPECT_EQ(posts, 1) << "a forked child took the parent's posted task";
   EXPECT_EQ(poll.finals(), 0) << "a forked child disturbed the parent's Poll";
   WriteAll(idle.theirs(), "x");
   EXPECT_TRUE(TurnUntilDone(parents, {&poll})) << "the parent's Poll is lost";

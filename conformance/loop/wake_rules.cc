@@ -231,6 +231,20 @@ class Publisher {
   std::thread thread_;
 };
 
+// A Stop that no Run takes ends one wait, as a Wake does, and no more.
+void ExpectStopEndsOneWait(Loop& loop) {
+  constexpr int64_t kWindowNs = 20 * kMillisecondNs;
+  RecordingOperation window;
+  window.PrepareTimer(kWindowNs);
+  loop.Submit(window);
+  loop.Stop();
+  const uint64_t turns_before = loop.Stats().turns;
+  EXPECT_TRUE(TurnUntilDone(loop, {&window}));
+  EXPECT_LE(loop.Stats().turns - turns_before, 5u)
+      << "a Stop that no Run has taken keeps the loop from waiting";
+  loop.Run(RunUntil::kStopped);
+}
+
 }  // namespace
 
 void WAK_3(LoopRule& rule) {
@@ -258,6 +272,9 @@ void WAK_3(LoopRule& rule) {
       return;
     }
   }
+  const Owned<Loop> stopped = MakeLoop(rule);
+  ASSERT_NE(stopped, nullptr);
+  ExpectStopEndsOneWait(*stopped);
 }
 
 }  // namespace loop_rules

@@ -74,8 +74,9 @@ inline void CompletionSink::Complete(Operation& operation, int32_t result, uint8
   if (operation.undelivered_) {
     CHECK(final && (flags & kBuffer) == 0) << "a completion of " << OpcodeName(operation.opcode_)
                                            << " is reported while another awaits its callback";
+    // Finished, as far as the backend is concerned; Loop::DeliverMore sees to the rest.
     operation.final_result_ = result;
-    operation.final_waiting_ = true;
+    operation.state_ = OperationState::kReady;
     return;
   }
   operation.result_ = result;

@@ -23,7 +23,6 @@ class ForkGuard {
 
   // Whether this process is a child forked since Init. REQUIRES: Init succeeded.
   bool InChild() const { return *page_ == 0; }
-  bool initialised() const { return page_ != nullptr; }
 
  private:
   volatile unsigned char* page_ = nullptr;

@@ -48,7 +48,6 @@ void HandleTable::Free(uint32_t index) {
   ++slot.generation;
   slot.state = HandleSlot::State::kFree;
   slot.attached = false;
-  slot.accept_not_before_ns = 0;
   slot.owner = nullptr;
   slot.close_operation = nullptr;
   slot.next_free = first_free_;

@@ -72,8 +72,6 @@ struct HandleSlot {
   PendingList pending;
   DirectionQueue reading;
   DirectionQueue writing;
-  // Accept is held back until then (HDL-6).
-  int64_t accept_not_before_ns = 0;
   OwnedHandle* owner = nullptr;
   // A Close operation to be completed.
   Operation* close_operation = nullptr;

@@ -1,5 +1,6 @@
 #include "tenon/core/loop/loop.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -26,11 +27,11 @@ absl::StatusOr<DescriptorKind> KindOf(int fd) {
   }
   if (S_ISFIFO(status.st_mode)) return DescriptorKind::kPipe;
   if (!S_ISSOCK(status.st_mode)) return DescriptorKind::kOther;
-  int type = 0;
-  socklen_t length = sizeof(type);
-  const bool known = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0;
-  return known && type == SOCK_STREAM ? DescriptorKind::kStreamSocket
-                                      : DescriptorKind::kMessageSocket;
+  int protocol = 0;
+  socklen_t length = sizeof(protocol);
+  const bool known = ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0;
+  return known && protocol == IPPROTO_TCP ? DescriptorKind::kTcpSocket
+                                          : DescriptorKind::kOtherSocket;
 }
 
 }  // namespace
@@ -57,7 +58,7 @@ absl::Status Loop::Init(const LoopBackendFactory& factory) {
   if (!handles_.Init(allocator_, options_.max_handles)) return OutOfMemory();
   absl::StatusOr<Owned<LoopBackend>> backend = factory.Create(options_, allocator_);
   if (!backend.ok()) return std::move(backend).status();
-  const auto notify = [](void* loop) { static_cast<Loop*>(loop)->WakeFromWork(); };
+  const auto notify = [](void* loop) { static_cast<Loop*>(loop)->WakeIfAsleep(); };
   absl::Status status =
       work_pool_.Start(allocator_, options_.work_threads, &PerformBlocking, notify, this);
   if (!status.ok()) return status;
@@ -81,8 +82,8 @@ Loop::~Loop() {
     if (Mutated(LoopMutation::kDestroyedDuringWake)) break;
     sched_yield();
   }
-  while (posted_.RunAll() > 0) {
-  }
+  // What they left, and what comes of it.
+  while (!Idle()) RunOnce(0);
 }
 
 void Loop::CheckNotForked() const {
@@ -128,6 +129,7 @@ absl::StatusOr<Handle> Loop::Adopt(UniqueFd fd) noexcept {
 }
 
 int Loop::Descriptor(Handle handle) const noexcept {
+  CheckUsable();
   const HandleSlot* slot = handles_.Find(handle);
   return slot == nullptr ? -1 : slot->fd;
 }
@@ -152,7 +154,10 @@ absl::Status Loop::RegisterBuffers(uint32_t count, uint32_t size) noexcept {
   return status;
 }
 
-absl::Span<char> Loop::Buffer(uint16_t buffer_id) noexcept { return buffers_.Bytes(buffer_id); }
+absl::Span<char> Loop::Buffer(uint16_t buffer_id) noexcept {
+  CheckUsable();
+  return buffers_.Bytes(buffer_id);
+}
 
 void Loop::ReturnBuffer(uint16_t buffer_id) noexcept {
   CheckUsable();
@@ -160,30 +165,38 @@ void Loop::ReturnBuffer(uint16_t buffer_id) noexcept {
   backend_->ReturnBuffer(buffer_id);
 }
 
+// A call from any thread: refused in a forked child, and counted, so that the destructor waits
+// until it is over. What it does may lead to the loop's destruction before it has returned (WAK-2).
+class Loop::ForeignCall {
+ public:
+  explicit ForeignCall(Loop& loop) : callers_(loop.callers_) {
+    loop.CheckNotForked();
+    callers_.fetch_add(1, std::memory_order_acquire);
+  }
+  ~ForeignCall() { callers_.fetch_sub(1, std::memory_order_release); }
+
+ private:
+  std::atomic<uint32_t>& callers_;
+};
+
 bool Loop::Post(PostedTask& task) noexcept {
-  CheckNotForked();
-  // Counted before the task can run, since running it may lead to this loop's destruction.
-  callers_.fetch_add(1, std::memory_order_acquire);
+  const ForeignCall call(*this);
   const bool posted = posted_.Push(task);
   if (posted) WakeIfAsleep();
-  callers_.fetch_sub(1, std::memory_order_release);
   return posted;
 }
 
 void Loop::Stop() noexcept {
-  CheckNotForked();
-  callers_.fetch_add(1, std::memory_order_acquire);
+  const ForeignCall call(*this);
   stop_requested_.store(true, std::memory_order_seq_cst);
+  wake_requested_.store(true, std::memory_order_seq_cst);
   WakeIfAsleep();
-  callers_.fetch_sub(1, std::memory_order_release);
 }
 
 void Loop::Wake() noexcept {
-  CheckNotForked();
-  callers_.fetch_add(1, std::memory_order_acquire);
+  const ForeignCall call(*this);
   wake_requested_.store(true, std::memory_order_seq_cst);
   WakeIfAsleep();
-  callers_.fetch_sub(1, std::memory_order_release);
 }
 
 // Whoever finds the loop asleep wakes it; others need not (WAK-3). The loop looks at what was
@@ -194,9 +207,13 @@ void Loop::WakeIfAsleep() {
   backend_->Wake();
 }
 
-void Loop::WakeFromWork() { WakeIfAsleep(); }
+void Loop::SetObserver(LoopObserver* observer) noexcept {
+  CheckUsable();
+  observer_ = observer;
+}
 
 LoopStats Loop::Stats() const noexcept {
+  CheckUsable();
   LoopStats stats = stats_;
   stats.wakes = remote_wakes_.load(std::memory_order_relaxed);
   stats.pending = pending_;

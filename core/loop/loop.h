@@ -47,10 +47,11 @@ enum class RunUntil : uint8_t {
 //   The allocator outlives the loop.
 // Threads: the loop belongs to the thread that created it, and CHECKs it (SUB-6), save for Post,
 //   Stop and Wake, which any thread may call until the destructor begins, a call being under way
-//   then included (WAK-2). In a forked child a loop may only be destroyed, which frees memory and
-//   closes the child's descriptors without completing anything; all else is refused (INIT-7).
-// Reentrancy: callbacks may call everything but Run, RunOnce, Poll, Drain (FailedPrecondition) and
-//   the destructor (CHECK) (TD-7).
+//   then included (WAK-2), and for Now, allocator, capabilities and backend_name. In a forked child
+//   a loop may only be destroyed, which frees memory and closes the child's descriptors without
+//   completing anything; all else is refused (INIT-7).
+// Reentrancy: callbacks may call everything but Run, RunOnce, Poll and the destructor, which is a
+//   CHECK, and Drain, which is FailedPrecondition (TD-7).
 // Shutdown: Drain, or the destructor, which drains without a bound. Closing a descriptor or a ring
 //   is not a drain: only a final completion gives memory back (TD-3).
 //
@@ -140,10 +141,11 @@ class Loop {
 
   // Runs a task on the loop's thread, soon; false when it is already posted. Each thread's tasks
   // run in the order it posted them (WAK-4). Posted during Drain, they run before it returns;
-  // later ones in the destructor at the latest. Any thread.
+  // later ones in the next Drain, in the destructor at the latest. Any thread.
   bool Post(PostedTask& task) noexcept;
 
-  // Makes the current Run, or else the next, return after its turn. Any thread.
+  // Makes the current Run return after its turn, or else the next one at once. Ends one wait, as
+  // Wake does; RunOnce and Drain are not stopped by it. Any thread.
   void Stop() noexcept;
 
   // Makes the current or the next turn not wait (WAK-1, WAK-3). Any thread.
@@ -177,7 +179,7 @@ class Loop {
   Allocator& allocator() const noexcept { return allocator_; }
   LoopStats Stats() const noexcept;
   // Installs an observer, or none with null.
-  void SetObserver(LoopObserver* observer) noexcept { observer_ = observer; }
+  void SetObserver(LoopObserver* observer) noexcept;
 
  private:
   friend class OwnedHandle;
@@ -191,8 +193,8 @@ class Loop {
   void CheckNotForked() const;
   void CheckUsable() const;
 
+  class ForeignCall;
   void WakeIfAsleep();
-  void WakeFromWork();
 
   // The way of an operation in (loop_submit.cc).
   bool Pin(Operation& operation);
@@ -205,12 +207,11 @@ class Loop {
   void ArmTimer(Operation& operation);
   void TakeDirection(Operation& operation, HandleSlot& slot);
   void PassDirectionOn(Operation& operation);
-  void HoldAccept(Operation& operation, HandleSlot& slot);
+  void HoldAccept(Operation& operation);
   void ReleaseHeldAccepts();
   void Finish(Operation& operation, int32_t result);
 
   // The turn, and the way of a completion out (loop_turn.cc).
-  uint64_t Turn(int64_t deadline_ns);
   void WaitForEvents(int64_t deadline_ns);
   uint64_t RunPosted();
   void StartQueued();
@@ -219,7 +220,7 @@ class Loop {
   uint64_t DeliverReady();
   void Deliver(Operation& operation);
   void DeliverMore(Operation& operation);
-  void DropDescriptorIfCancelled(Operation& operation);
+  bool DropDescriptorIfCancelled(Operation& operation);
   void RunCallback(Operation& operation);
   bool Idle() const;
   bool SomethingArrived() const;
@@ -250,7 +251,9 @@ class Loop {
   IntrusiveList<Operation> work_queued_;
   // Those that have a completion to deliver.
   IntrusiveList<Operation> ready_;
-  // Accepts held back at the descriptor limit, and the timer that lets them go.
+  // After the descriptor limit was met, until when Accept is held back (HDL-6); else 0. The Accepts
+  // that are, and the timer that lets them go.
+  int64_t accept_not_before_ns_ = 0;
   IntrusiveList<Operation> held_accepts_;
   Operation accept_timer_;
   // Operations without a handle of their own, or with two.
@@ -263,7 +266,7 @@ class Loop {
   uint64_t pending_ = 0;
   uint64_t closing_ = 0;
   // The clock at the end of the last wait.
-  int64_t last_turn_ns_ = 0;
+  int64_t last_wait_end_ns_ = 0;
   // The operation whose callback runs; read by mutations only.
   const Operation* delivering_ = nullptr;
   bool backend_has_more_ = false;

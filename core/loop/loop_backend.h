@@ -25,11 +25,11 @@ struct BackendCapabilities {
 
 // What kind of thing a descriptor is; found by the loop when it is adopted.
 enum class DescriptorKind : uint8_t {
-  kStreamSocket,   // SOCK_STREAM: a short count means that the kernel has no more for now
-  kMessageSocket,  // SOCK_DGRAM, SOCK_SEQPACKET, SOCK_RAW
-  kPipe,           // as kStreamSocket, with read(2) and write(2)
-  kFile,           // a regular file, directory or block device: always ready
-  kOther,          // whatever else can be polled: eventfd, timerfd, signalfd, inotify, terminals
+  kTcpSocket,    // a short count means that the kernel has no more for now; see ExhaustedBy
+  kOtherSocket,  // any other
+  kPipe,         // with read(2) and write(2)
+  kFile,         // a regular file, directory or block device: always ready
+  kOther,        // whatever else can be polled: eventfd, timerfd, signalfd, inotify, terminals
 };
 
 // Starts, cancels and awaits operations on one kernel interface, for one loop.
@@ -46,8 +46,9 @@ enum class DescriptorKind : uint8_t {
 // Threads: the loop's thread, except Wake. Construction and destruction are on the loop's thread.
 // Reentrancy: no virtual is called from within another; the sink runs no callbacks.
 // Shutdown: before destruction the loop has had a final completion of every operation and detached
-//   every slot, except in a forked child, where the destructor must close and free what the backend
-//   owns without touching kernel objects that the parent shares (INIT-7).
+//   every slot, except in a forked child, where operations have left the backend's lists without a
+//   completion, and the destructor must close and free what the backend owns without touching
+//   kernel objects that the parent shares (INIT-7).
 //
 // Nothing here may allocate or fail unless it returns a Status (INIT-9). Nothing may throw.
 class LoopBackend {

@@ -50,7 +50,7 @@ void Loop::FinishCloseIfQuiet(uint32_t index) {
   handles_.Free(index);
   if (close_operation != nullptr) Finish(*close_operation, 0);
   // There is a descriptor to be had now.
-  if (!held_accepts_.empty()) ReleaseHeldAccepts();
+  if (accept_not_before_ns_ != 0) ReleaseHeldAccepts();
 }
 
 absl::Status Loop::Drain(int64_t deadline_ns) noexcept {
@@ -62,19 +62,19 @@ absl::Status Loop::Drain(int64_t deadline_ns) noexcept {
     return absl::FailedPreconditionError(
         "Drain: called inside a callback; stop the loop and drain it outside");
   }
-  if (drained_) return absl::OkStatus();
+  // What was submitted or posted since an earlier Drain is completed by this one.
+  if (drained_ && (Idle() || Mutated(LoopMutation::kDrainGivesUp))) return absl::OkStatus();
   draining_ = true;
   CancelEverything();
   CloseEverything();
   while (!Idle() && !(Mutated(LoopMutation::kPostedDuringDrainLost) && pending_ == 0)) {
-    Turn(deadline_ns);
+    RunOnce(deadline_ns);
     if (!Idle() && deadline_ns != kForeverNs && Now() >= deadline_ns) {
       drained_ = Mutated(LoopMutation::kDrainGivesUp);
       return StillInFlight();
     }
   }
-  if (accept_timer_.state_ == OperationState::kTimer) timers_.Remove(accept_timer_);
-  accept_timer_.state_ = OperationState::kIdle;
+  ReleaseHeldAccepts();  // There are none; disarms their timer.
   work_pool_.Join();
   drained_ = true;
   return absl::OkStatus();
@@ -115,9 +115,14 @@ absl::Status Loop::StillInFlight() const {
 }
 
 // In a forked child: the kernel objects are the parent's, so nothing is completed or cancelled.
-// Operations become idle and owners empty, so that the child can destroy them too.
+// Operations become idle, in no list of the loop or of its backend, and owners empty, so that the
+// child can destroy them all.
 void Loop::AbandonInChild() {
   const auto forget = [](Operation& operation) {
+    // The lists of the blocking threads may have been changing when the process forked.
+    const bool listed = operation.state_ != OperationState::kAtWork &&
+                        IntrusiveList<Operation>::Contains(operation);
+    if (listed) IntrusiveList<Operation>::Remove(operation);
     operation.state_ = OperationState::kIdle;
     operation.undelivered_ = false;
   };
@@ -126,14 +131,10 @@ void Loop::AbandonInChild() {
   for (uint32_t index = 0; index < handles_.used(); ++index) {
     HandleSlot& slot = handles_[index];
     slot.pending.ForEach(forget);
-    slot.reading.waiting.Abandon();
-    slot.writing.waiting.Abandon();
     if (slot.owner != nullptr) slot.owner->loop_ = nullptr;
     UniqueFd(slot.fd).Reset();
   }
-  for (IntrusiveList<Operation>* list : {&queued_, &work_queued_, &ready_, &held_accepts_}) {
-    list->Abandon();
-  }
+  posted_.AbandonInChild();
   work_pool_.AbandonInChild();
 }
 

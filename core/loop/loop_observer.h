@@ -14,13 +14,12 @@ namespace tenon {
 // Counters of a loop since its creation. Kept without atomics: read them on the loop's thread.
 struct LoopStats {
   uint64_t turns = 0;
-  uint64_t waits = 0;         // turns that asked the kernel
-  uint64_t wakes = 0;         // calls of Wake and Post that reached the backend
+  uint64_t wakes = 0;         // times another thread found the loop asleep
   uint64_t posted_tasks = 0;  // run so far
   int64_t waiting_ns = 0;     // time inside LoopBackend::Wait
-  int64_t running_ns = 0;     // time outside of it, in turns
+  int64_t running_ns = 0;     // time from one Wait to the next
   uint64_t pending = 0;       // operations submitted and not finally completed, now
-  uint64_t queued = 0;        // of those, not yet taken by the backend
+  uint64_t queued = 0;        // of those, ready for the backend, which was full
   uint64_t open_handles = 0;  // descriptors adopted and not closed, now
   uint64_t buffers_lent = 0;  // buffers of the pool in callbacks' hands, now
   std::array<uint64_t, kOpcodeCount> submitted = {};  // by opcode

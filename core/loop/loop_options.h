@@ -24,7 +24,7 @@ struct LoopOptions {
   // They start in Create and end in Drain. Work beyond that many waits, in order.
   uint32_t work_threads = 2;
 
-  // Time for which Accept on a handle is held back after it met a limit of descriptors (HDL-6).
+  // Time for which Accept is held back after one met a limit of descriptors (HDL-6).
   int64_t accept_backoff_ns = 10 * kMillisecondNs;
 
   // OK, or InvalidArgument naming the field, its value and its range.

@@ -179,9 +179,11 @@ void Loop::RouteToHandle(Operation& operation) {
 // What can be done with something that is always ready and cannot be polled.
 void Loop::RouteToFile(Operation& operation, HandleSlot& slot) {
   switch (operation.opcode_) {
-    case Opcode::kPoll:
-      return Finish(operation,
-                    static_cast<int32_t>(operation.parameters_.poll_events & (POLLIN | POLLOUT)));
+    case Opcode::kPoll: {
+      constexpr uint32_t kAlwaysReady = POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+      const uint32_t ready = operation.parameters_.poll_events & kAlwaysReady;
+      return Finish(operation, ready != 0 ? static_cast<int32_t>(ready) : -EINVAL);
+    }
     case Opcode::kRead:
     case Opcode::kWrite:
       // Those at the descriptor's own position follow one another; others need no order.
@@ -220,8 +222,8 @@ void Loop::TakeDirection(Operation& operation, HandleSlot& slot) {
     queue.busy = true;
     operation.holds_direction_ = true;
   }
-  if (operation.opcode_ == Opcode::kAccept && slot.accept_not_before_ns != 0) {
-    HoldAccept(operation, slot);
+  if (operation.opcode_ == Opcode::kAccept && accept_not_before_ns_ != 0) {
+    HoldAccept(operation);
   } else {
     QueueFor(slot).PushBack(operation);
   }
@@ -239,30 +241,22 @@ void Loop::PassDirectionOn(Operation& operation) {
 }
 
 // Keeps an Accept back for a while after the descriptor limit was met (HDL-6).
-void Loop::HoldAccept(Operation& operation, HandleSlot& slot) {
-  if (slot.accept_not_before_ns <= Now() || Mutated(LoopMutation::kAcceptSpins)) {
-    slot.accept_not_before_ns = 0;
-    queued_.PushBack(operation);
-    return;
-  }
+void Loop::HoldAccept(Operation& operation) {
   held_accepts_.PushBack(operation);
-  auto& timer = accept_timer_.parameters_.timer;
-  const int64_t when_ns = slot.accept_not_before_ns;
-  if (accept_timer_.state_ == OperationState::kTimer) {
-    if (timer.when_ns <= when_ns) return;
-    timers_.Remove(accept_timer_);
+  if (accept_not_before_ns_ <= Now() || Mutated(LoopMutation::kAcceptSpins)) {
+    return ReleaseHeldAccepts();
   }
+  if (accept_timer_.state_ == OperationState::kTimer) return;
   accept_timer_.opcode_ = Opcode::kTimer;
   accept_timer_.state_ = OperationState::kTimer;
-  timer.when_ns = when_ns;
+  accept_timer_.parameters_.timer.when_ns = accept_not_before_ns_;
   timers_.Insert(accept_timer_);
 }
 
 void Loop::ReleaseHeldAccepts() {
   if (accept_timer_.state_ == OperationState::kTimer) timers_.Remove(accept_timer_);
   accept_timer_.state_ = OperationState::kIdle;
-  held_accepts_.ForEach(
-      [this](Operation& operation) { handles_[operation.handle_.index].accept_not_before_ns = 0; });
+  accept_not_before_ns_ = 0;
   queued_.Append(held_accepts_);
 }
 
@@ -292,7 +286,7 @@ void Loop::Cancel(Operation& operation) noexcept {
     case OperationState::kInFlight:
       backend_->Cancel(operation, sink_);
       return;
-    case OperationState::kReady:  // Its result stands; see DropsDescriptor.
+    case OperationState::kReady:  // Its result stands; see DropDescriptorIfCancelled.
     case OperationState::kIdle:
       return;
   }

@@ -28,17 +28,17 @@ bool IsDescriptorLimit(int32_t result) {
 }  // namespace
 
 void Loop::Run(RunUntil until) noexcept {
+  CheckUsable();
+  CHECK(!in_turn_) << "TD-7: a loop is run inside one of its callbacks";
   while (!stop_requested_.exchange(false, std::memory_order_seq_cst)) {
     if (until == RunUntil::kIdle && Idle()) return;
-    Turn(kForeverNs);
+    RunOnce();
   }
 }
 
-uint64_t Loop::RunOnce(int64_t deadline_ns) noexcept { return Turn(deadline_ns); }
-
 bool Loop::Idle() const { return pending_ == 0 && closing_ == 0 && posted_.empty(); }
 
-uint64_t Loop::Turn(int64_t deadline_ns) {
+uint64_t Loop::RunOnce(int64_t deadline_ns) noexcept {
   CheckUsable();
   CHECK(!in_turn_) << "TD-7: a loop is run inside one of its callbacks";
   in_turn_ = true;
@@ -92,22 +92,21 @@ void Loop::NoteCallFromOutside() {
 // Whether another thread left something for this one.
 bool Loop::SomethingArrived() const {
   return !posted_.empty() || wake_requested_.load(std::memory_order_seq_cst) ||
-         stop_requested_.load(std::memory_order_seq_cst) || work_pool_.HasDone();
+         work_pool_.HasDone();
 }
 
 void Loop::WaitForEvents(int64_t deadline_ns) {
   const int64_t before_ns = Now();
-  if (last_turn_ns_ != 0) stats_.running_ns += before_ns - last_turn_ns_;
+  if (last_wait_end_ns_ != 0) stats_.running_ns += before_ns - last_wait_end_ns_;
   sleeping_.store(true, std::memory_order_seq_cst);
   // Whatever was written before somebody could see this loop asleep is seen here (WAK-1).
   if (SomethingArrived()) deadline_ns = 0;
-  ++stats_.waits;
   backend_->Wait(deadline_ns, sink_);
   backend_has_more_ = false;
   sleeping_.store(false, std::memory_order_seq_cst);
   wake_requested_.store(false, std::memory_order_seq_cst);
-  last_turn_ns_ = Now();
-  stats_.waiting_ns += last_turn_ns_ - before_ns;
+  last_wait_end_ns_ = Now();
+  stats_.waiting_ns += last_wait_end_ns_ - before_ns;
 }
 
 uint64_t Loop::RunPosted() {
@@ -145,7 +144,7 @@ void Loop::ReapWork() {
 }
 
 void Loop::ExpireTimers() {
-  while (Operation* timer = timers_.PopExpired(last_turn_ns_)) {
+  while (Operation* timer = timers_.PopExpired(last_wait_end_ns_)) {
     if (timer == &accept_timer_) {
       accept_timer_.state_ = OperationState::kIdle;
       ReleaseHeldAccepts();
@@ -179,7 +178,7 @@ void Loop::Deliver(Operation& operation) {
   const Handle second = pins ? operation.second_handle() : Handle{};
   DropDescriptorIfCancelled(operation);
   if (opcode == Opcode::kAccept && IsDescriptorLimit(operation.result_)) {
-    handles_[handle.index].accept_not_before_ns = DeadlineAfter(Now(), options_.accept_backoff_ns);
+    accept_not_before_ns_ = DeadlineAfter(Now(), options_.accept_backoff_ns);
   }
   PassDirectionOn(operation);
   PendingListOf(operation).Remove(operation);
@@ -201,24 +200,26 @@ void Loop::Deliver(Operation& operation) {
 
 // Delivers a completion with kMore; the operation stays in flight.
 void Loop::DeliverMore(Operation& operation) {
-  operation.undelivered_ = false;
-  const bool final_waiting = operation.final_waiting_;
-  operation.final_waiting_ = false;
-  const int32_t made = operation.result_;
-  DropDescriptorIfCancelled(operation);
   // A connection that was dropped for a Cancel is not reported.
-  if (operation.result_ == made) RunCallback(operation);
-  if (!final_waiting) return;
+  if (!DropDescriptorIfCancelled(operation)) RunCallback(operation);
+  // Not before: a final completion that the callback brings about, by a Cancel, must not replace
+  // what the callback reads.
+  operation.undelivered_ = false;
+  // The backend may have kept back an event that it could not report.
+  backend_has_more_ = true;
+  if (operation.state_ != OperationState::kReady) return;
   operation.completion_flags_ = 0;
   Finish(operation, operation.final_result_);
 }
 
-// A descriptor that nobody will take is closed: its Accept or OpenAt was cancelled (CAN-5).
-void Loop::DropDescriptorIfCancelled(Operation& operation) {
-  if (!operation.cancel_requested_ || !MakesDescriptor(operation.opcode_)) return;
-  if (operation.result_ < 0) return;
+// A descriptor that nobody will take is closed: its Accept or OpenAt was cancelled (CAN-5). Returns
+// whether it was.
+bool Loop::DropDescriptorIfCancelled(Operation& operation) {
+  if (!operation.cancel_requested_ || !MakesDescriptor(operation.opcode_)) return false;
+  if (operation.result_ < 0) return false;
   if (!Mutated(LoopMutation::kLeakCancelledAccept)) UniqueFd(operation.result_).Reset();
   operation.result_ = -ECANCELED;
+  return true;
 }
 
 void Loop::RunCallback(Operation& operation) {

@@ -5,7 +5,7 @@
 namespace tenon {
 namespace {
 
-// The one mutable global of the project, in test builds only: a process is wrong in one way.
+// A global, in test builds only: a process is wrong in one way.
 LoopMutation g_mutation = LoopMutation::kNone;
 
 }  // namespace

@@ -38,9 +38,6 @@ enum CompletionFlag : uint8_t {
   kMore = 1 << 0,
   // `buffer_id()` names a buffer lent by the loop; give it back with Loop::ReturnBuffer (CMP-10).
   kBuffer = 1 << 1,
-  // This is not the result but the notice that the kernel is done with the buffer of a zero-copy
-  // Send, which had completed with kMore.
-  kNotify = 1 << 2,
 };
 
 // One request to a loop, in memory of the caller: 184 bytes, no allocation.
@@ -94,16 +91,17 @@ class Operation : private ListLink<Operation> {
   void PrepareTimerAt(int64_t deadline_ns);
 
   // Completes with the ready subset of `events` (POLLIN, POLLOUT, POLLPRI, and always POLLERR,
-  // POLLHUP; poll(2)) as soon as it is not empty. Files are always ready.
+  // POLLHUP; poll(2)) as soon as it is not empty. Files are always ready, and know
+  // nothing but input and output: -EINVAL for other events.
   void PreparePoll(Handle handle, uint32_t events);
 
   // Accepts a connection: completes with an owned, close-on-exec descriptor, which the callback
   // adopts or closes. `address` and `length`, when given, are filled as by accept4(2) and live as
   // long as the operation is pending. Where Cancel comes before the callback, the descriptor is
-  // closed by the loop and the result is -ECANCELED (CAN-5). At a limit of descriptors the result
-  // is -EMFILE or -ENFILE, the connection stays in the backlog, and the next Accept on the handle
-  // is held back for LoopOptions::accept_backoff_ns, or until the loop closes a descriptor, so that
-  // trying again does not spin (HDL-6).
+  // closed by the loop and the result is -ECANCELED (CAN-5). At a limit of descriptors or memory
+  // the result is -EMFILE, -ENFILE, -ENOBUFS or -ENOMEM, the connection stays in the backlog, and
+  // every Accept of the loop is held back for LoopOptions::accept_backoff_ns, or until the loop
+  // closes a descriptor, so that trying again does not spin (HDL-6).
   void PrepareAccept(Handle listener, sockaddr* address = nullptr, socklen_t* length = nullptr);
 
   // As Accept, for any number of connections: each completes with kMore until an error or Cancel.
@@ -177,7 +175,6 @@ class Operation : private ListLink<Operation> {
   int32_t result() const { return result_; }
   bool has_more() const { return (completion_flags_ & kMore) != 0; }
   bool has_buffer() const { return (completion_flags_ & kBuffer) != 0; }
-  bool is_notification() const { return (completion_flags_ & kNotify) != 0; }
   // REQUIRES: has_buffer().
   uint16_t buffer_id() const { return buffer_id_; }
 
@@ -188,11 +185,6 @@ class Operation : private ListLink<Operation> {
   bool idle() const { return state_ == OperationState::kIdle; }
   Handle handle() const { return handle_; }
   void* context() const { return context_; }
-  void set_callback(Callback callback, void* context) {
-    DCHECK(idle());
-    callback_ = callback;
-    context_ = context;
-  }
 
   // ---- For backends and the loop: the parameters, and scratch space while in flight. ----
 
@@ -314,10 +306,9 @@ class Operation : private ListLink<Operation> {
   bool cancel_requested_ : 1 = false;
   // Holds its handle's direction: operations behind it wait.
   bool holds_direction_ : 1 = false;
-  // A completion with kMore waits for its callback.
+  // A completion with kMore waits for its callback. In state kReady the final one waits behind it;
+  // final_result_ has its result.
   bool undelivered_ : 1 = false;
-  // The final completion waits behind an undelivered one; final_result_ has its result.
-  bool final_waiting_ : 1 = false;
   uint16_t buffer_id_ = 0;
   Parameters parameters_;
   alignas(void*) std::byte scratch_[kScratchSize];

@@ -38,11 +38,6 @@ absl::string_view LikelyCause(int errnum) {
     case ENOSYS:
       return "the kernel does not have it, or a seccomp filter hides it; use a newer kernel or "
              "another backend, or allow it in the container's profile";
-    case ENOSPC:
-      return "a limit per user is reached; raise sysctl fs.epoll.max_user_watches";
-    case EAGAIN:
-      return "the limit on threads is reached; raise RLIMIT_NPROC, the control group's pids.max, "
-             "or sysctl kernel.threads-max";
     case EADDRINUSE:
       return "another socket is bound to the address; stop its process or choose another port";
     case EBADF:

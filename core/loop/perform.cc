@@ -61,7 +61,7 @@ class SigpipeGuard {
 };
 
 bool IsSocket(DescriptorKind kind) {
-  return kind == DescriptorKind::kStreamSocket || kind == DescriptorKind::kMessageSocket;
+  return kind == DescriptorKind::kTcpSocket || kind == DescriptorKind::kOtherSocket;
 }
 
 int32_t PerformAccept(Operation& operation) {
@@ -231,19 +231,18 @@ int32_t PerformRecvPooled(Operation& operation, BufferPool& pool, uint16_t* buff
   return result;
 }
 
-bool ExhaustedBy(const Operation& operation, int32_t result, DescriptorKind kind) {
-  if (kind != DescriptorKind::kStreamSocket && kind != DescriptorKind::kPipe) return false;
-  if (result <= 0) return false;
-  const auto& buffer = operation.parameters().buffer;
+bool ExhaustedBy(const Operation& operation, int32_t result, size_t size, DescriptorKind kind) {
+  if (result <= 0 || static_cast<size_t>(result) >= std::min(size, kMaxTransfer)) return false;
+  const bool tcp = kind == DescriptorKind::kTcpSocket;
   switch (operation.opcode()) {
     case Opcode::kRecv:
-      // A peek leaves the data where it is; a pooled receive is told by its caller.
-      if ((buffer.flags & (MSG_PEEK | MSG_OOB)) != 0 || operation.pooled_buffer()) return false;
-      [[fallthrough]];
-    case Opcode::kSend:
+      // A peek leaves the data where it is.
+      return tcp && (operation.parameters().buffer.flags & (MSG_PEEK | MSG_OOB)) == 0;
     case Opcode::kRead:
+    case Opcode::kSend:
+      return tcp;
     case Opcode::kWrite:
-      return static_cast<size_t>(result) < std::min(buffer.size, kMaxTransfer);
+      return tcp || kind == DescriptorKind::kPipe;
     default:
       return false;
   }

@@ -1,9 +1,10 @@
 // The system calls behind the operations: one table for every backend that performs operations
-// itself (epoll, Asio), and one for the blocking threads.
+// itself, and one for the blocking threads.
 
 #ifndef TENON_CORE_LOOP_PERFORM_H_
 #define TENON_CORE_LOOP_PERFORM_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "tenon/core/loop/buffer_pool.h"
@@ -31,9 +32,13 @@ int32_t FinishConnect(Operation& operation);
 // bytes; on any other, none is. -ENOBUFS when the pool has no buffer, with the data left in place.
 int32_t PerformRecvPooled(Operation& operation, BufferPool& pool, uint16_t* buffer_id);
 
-// Whether after this result the descriptor surely has no more to give or to take, so that another
-// attempt would only find out by kWouldBlock: a short count on a stream.
-bool ExhaustedBy(const Operation& operation, int32_t result, DescriptorKind kind);
+// Whether after this result the descriptor has no more to give or to take, so that another attempt
+// would only find out by kWouldBlock: a short count on TCP, or of a write to a pipe. It proves
+// nothing elsewhere: a read also ends at a descriptor that a local socket passes, and at a packet
+// of a pipe. On TCP it ends at urgent data too, and at the end of the stream: a backend that uses
+// this watches for both (EPOLLPRI, EPOLLRDHUP), and disregards the answer once it has met one.
+// `size` is that of the buffer, the operation's own or one of the pool.
+bool ExhaustedBy(const Operation& operation, int32_t result, size_t size, DescriptorKind kind);
 
 // The ready subset of a Poll's events, now; 0 if none; a negated errno.
 int32_t PollNow(int fd, uint32_t events);

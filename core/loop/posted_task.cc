@@ -35,4 +35,9 @@ uint64_t PostQueue::RunAll() {
   return ran;
 }
 
+void PostQueue::AbandonInChild() {
+  PostedTask* task = head_.exchange(nullptr, std::memory_order_acquire);
+  for (; task != nullptr; task = task->next_) task->posted_.store(false, std::memory_order_relaxed);
+}
+
 }  // namespace tenon

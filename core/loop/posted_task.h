@@ -54,6 +54,9 @@ class PostQueue {
   // (WAK-4). Returns how many ran. The loop's thread.
   uint64_t RunAll();
 
+  // In a forked child: forgets what was posted, so that the tasks may be destroyed.
+  void AbandonInChild();
+
  private:
   // Newest first: pushing is one compare-and-swap; the taker reverses what it took.
   std::atomic<PostedTask*> head_{nullptr};

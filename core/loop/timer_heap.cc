@@ -65,7 +65,6 @@ void TimerHeap::Insert(Operation& timer) {
   timer.parameters().timer.sequence = next_sequence_++;
   NodeOf(timer) = {.first_child = nullptr, .next_sibling = nullptr, .previous = nullptr};
   root_ = Meld(root_, &timer);
-  ++size_;
 }
 
 void TimerHeap::Remove(Operation& timer) {
@@ -76,7 +75,6 @@ void TimerHeap::Remove(Operation& timer) {
     Unlink(timer);
     root_ = Meld(root_, children);
   }
-  --size_;
 }
 
 Operation* TimerHeap::PopExpired(int64_t now_ns) {

@@ -18,7 +18,6 @@ namespace tenon {
 class TimerHeap {
  public:
   bool empty() const { return root_ == nullptr; }
-  uint64_t size() const { return size_; }
 
   // The earliest deadline, kForeverNs when there is none.
   int64_t next_deadline_ns() const {
@@ -50,7 +49,6 @@ class TimerHeap {
   static void Unlink(Operation& timer);
 
   Operation* root_ = nullptr;
-  uint64_t size_ = 0;
   uint64_t next_sequence_ = 0;
 };
 

@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <cerrno>
+
 #include "absl/log/check.h"
 #include "tenon/core/loop/os_error.h"
 
@@ -28,7 +30,10 @@ absl::Status WorkPool::Start(Allocator& allocator, uint32_t count, Perform perfo
   pthread_sigmask(SIG_SETMASK, &saved, nullptr);
   if (errnum == 0) return absl::OkStatus();
   Join();
-  return OsError(errnum, "pthread_create of a blocking-work thread");
+  return OsError(errnum, "pthread_create of a blocking-work thread",
+                 errnum == EAGAIN ? "the limit on threads is reached; raise RLIMIT_NPROC, the "
+                                    "control group's pids.max, or sysctl kernel.threads-max"
+                                  : "");
 }
 
 void WorkPool::Submit(IntrusiveList<Operation>& operations, uint32_t count) {

@@ -1,7 +1,7 @@
 // The allocator interface: where every byte that Tenon keeps comes from.
 //
 // core takes an `Allocator&` wherever it needs memory, so that a deployment chooses the
-// implementation (alloc/system, alloc/jemalloc, ...), and so that the conformance suite can make
+// implementation (alloc/system, alloc/fault, your own), and so that the conformance suite can make
 // any single allocation fail.
 
 #ifndef TENON_CORE_MEMORY_ALLOCATOR_H_
@@ -85,7 +85,8 @@ class Allocator {
   // the statistics unchanged (ALC-5). REQUIRES: as for TryResize.
   virtual Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept;
 
-  // Counters so far. Never blocks an allocation (ALC-12).
+  // Counters so far; all zero where an implementation keeps none. Never blocks an allocation
+  // (ALC-12).
   virtual AllocatorStats Stats() const noexcept = 0;
 
   virtual AllocatorTraits traits() const noexcept = 0;

@@ -33,6 +33,10 @@ absl::string_view LikelyCause(int errnum) {
     case ENOSPC:
     case EDQUOT:
       return "the file system, or the quota on it, is full";
+    case EAGAIN:
+      return "it cannot be done now: the backlog of a local listener is full, or a side of a "
+             "Splice "
+             "kept changing; try again later";
     case EOPNOTSUPP:
       return "the backend does not declare the capability, or the descriptor has no such "
              "operation; see Loop::capabilities()";

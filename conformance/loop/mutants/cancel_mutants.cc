@@ -30,7 +30,7 @@ class SwallowsBytes final : public InterceptingBackend {
  protected:
   bool PassesCancel(Operation& operation) noexcept override {
     if (operation.opcode() == Opcode::kRecv && !operation.pooled_buffer()) {
-      PerformNonBlocking(operation, DescriptorKind::kStreamSocket);
+      PerformNonBlocking(operation, DescriptorKind::kTcpSocket);
     }
     return true;
   }

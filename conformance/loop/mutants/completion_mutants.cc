@@ -79,7 +79,7 @@ class ClaimsEverything final : public InterceptingBackend {
  protected:
   bool Takes(Operation& operation, CompletionSink& sink) noexcept override {
     if (operation.opcode() != Opcode::kSend) return false;
-    const int32_t result = PerformNonBlocking(operation, DescriptorKind::kStreamSocket);
+    const int32_t result = PerformNonBlocking(operation, DescriptorKind::kTcpSocket);
     if (result == kWouldBlock) return false;
     const auto size = static_cast<int32_t>(operation.parameters().buffer.size);
     sink.Complete(operation, result > 0 ? size : result);
