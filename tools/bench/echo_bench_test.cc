@@ -63,12 +63,16 @@ absl::Status Answer(int listen_fd, void (*answer)(std::string& message)) {
   return absl::InternalError("done");
 }
 
-class EverySubject : public ::testing::TestWithParam<EchoSubject> {
-  void SetUp() override {
-    const absl::Status usable = GetParam().probe == nullptr ? absl::OkStatus() : GetParam().probe();
-    if (!usable.ok()) GTEST_SKIP() << usable;
+// The subjects that can be measured with what is linked and what the kernel has.
+std::vector<EchoSubject> UsableSubjects() {
+  std::vector<EchoSubject> usable;
+  for (const EchoSubject& subject : EchoSubjects()) {
+    if (subject.probe == nullptr || subject.probe().ok()) usable.push_back(subject);
   }
-};
+  return usable;
+}
+
+class EverySubject : public ::testing::TestWithParam<EchoSubject> {};
 
 TEST_P(EverySubject, EchoesAndIsMeasured) {
   absl::StatusOr<Report> report = RunEcho(SmallPlan({GetParam()}));
@@ -133,7 +137,7 @@ TEST_P(EverySubject, EndsAConnectionThatItsPeerHasEnded) {
   EXPECT_EQ(recv(socket->get(), echo, sizeof(echo), 0), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EverySubject, ::testing::ValuesIn(EchoSubjects()),
+INSTANTIATE_TEST_SUITE_P(All, EverySubject, ::testing::ValuesIn(UsableSubjects()),
                          [](const auto& info) {
                            return absl::StrReplaceAll(info.param.name, {{"-", "_"}});
                          });
