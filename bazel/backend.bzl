@@ -1,4 +1,4 @@
-"""Loop backends, and the sets of them that a binary is linked with.
+"""Loop backends and allocators, and the sets of them that a binary is linked with.
 
     tenon_backend(
         name = "epoll",
@@ -13,17 +13,35 @@
     )
 
 `bazel build --//:backends=//:my_backends` (`--@tenon//:backends=...` in another workspace) then links exactly that set.
+`tenon_allocator`, `tenon_allocator_set` and `--//:allocators` are the same for allocators.
 """
 
 load("//bazel:cc.bzl", "tenon_cc_library")
 
-TenonBackendInfo = provider(
-    doc = "A loop backend that can be put into a set.",
+TenonFactoryInfo = provider(
+    doc = "A loop backend or an allocator that can be put into a set of its kind.",
     fields = {
+        "kind": "A key of _KINDS.",
         "label": "Where it is declared, for messages.",
-        "symbol": "Qualified name of its factory function, `const tenon::LoopBackendFactory& ns::Name()`.",
+        "symbol": "Qualified name of its factory function, `const tenon::<type>& ns::Name()`.",
     },
 )
+
+# The type of a factory, the function that a set of them defines, their header, and its target.
+_KINDS = {
+    "backend": struct(
+        function = "LinkedBackends",
+        header = "tenon/core/loop/backend_factory.h",
+        target = Label("//core/loop:backend"),
+        type = "LoopBackendFactory",
+    ),
+    "allocator": struct(
+        function = "LinkedAllocators",
+        header = "tenon/core/memory/allocator_factory.h",
+        target = Label("//core/memory:allocator"),
+        type = "AllocatorFactory",
+    ),
+}
 
 def _is_identifier(text):
     for i in range(len(text)):
@@ -31,27 +49,28 @@ def _is_identifier(text):
             return False
     return len(text) > 0
 
-def _check_symbol(name, symbol):
+def _check_symbol(kind, name, symbol):
     parts = symbol.split("::")
     if len(parts) < 2 or [part for part in parts if not _is_identifier(part)]:
-        fail("tenon_backend %s: symbol \"%s\" is not the qualified name of a function, such as %s" %
-             (name, symbol, "\"tenon::epoll::Factory\""))
+        fail("tenon_%s %s: symbol \"%s\" is not the qualified name of a function, such as %s" %
+             (kind, name, symbol, "\"tenon::epoll::Factory\""))
 
-def _backend_impl(ctx):
-    # Only what is linked: a target that depends on the backend, or on a set with it, sees none of its headers.
+def _member_impl(ctx):
+    # Only what is linked: a target that depends on the member, or on a set with it, sees none of its headers.
     linked = ctx.attr.implementation[CcInfo].linking_context
     return [
         CcInfo(linking_context = linked),
-        TenonBackendInfo(label = str(ctx.label), symbol = ctx.attr.symbol),
+        TenonFactoryInfo(kind = ctx.attr.kind, label = str(ctx.label), symbol = ctx.attr.symbol),
     ]
 
-_backend = rule(
-    implementation = _backend_impl,
+_member = rule(
+    implementation = _member_impl,
     attrs = {
         "implementation": attr.label(mandatory = True, providers = [CcInfo]),
+        "kind": attr.string(mandatory = True, values = _KINDS.keys()),
         "symbol": attr.string(mandatory = True),
     },
-    provides = [CcInfo, TenonBackendInfo],
+    provides = [CcInfo, TenonFactoryInfo],
 )
 
 def tenon_backend(name, symbol, visibility = None, testonly = False, tags = [], **kwargs):
@@ -66,7 +85,7 @@ def tenon_backend(name, symbol, visibility = None, testonly = False, tags = [], 
       tags: as for cc_library.
       **kwargs: srcs, hdrs, deps and all else of tenon_cc_library.
     """
-    _check_symbol(name, symbol)
+    _check_symbol("backend", name, symbol)
     tenon_cc_library(
         name = name + "_implementation",
         testonly = testonly,
@@ -74,62 +93,122 @@ def tenon_backend(name, symbol, visibility = None, testonly = False, tags = [], 
         visibility = ["//visibility:private"],
         **kwargs
     )
-    _backend(
+    _member(
         name = name,
         testonly = testonly,
         tags = tags,
         implementation = ":" + name + "_implementation",
+        kind = "backend",
+        symbol = symbol,
+        visibility = visibility or ["//visibility:private"],
+    )
+
+def tenon_allocator(name, symbol, implementation, visibility = None, testonly = False, tags = []):
+    """Declares an allocator that a deployment can choose by its name.
+
+    Args:
+      name: of the target.
+      symbol: qualified name of the function that returns its factory, declared as
+        `const tenon::AllocatorFactory& Factory();` in a namespace of the allocator's own.
+      implementation: the library that defines it. Unlike a backend's it need not be private: a program may also use
+        the class itself.
+      visibility: private unless said otherwise.
+      testonly: as for cc_library.
+      tags: as for cc_library.
+    """
+    _check_symbol("allocator", name, symbol)
+    _member(
+        name = name,
+        testonly = testonly,
+        tags = tags,
+        implementation = implementation,
+        kind = "allocator",
         symbol = symbol,
         visibility = visibility or ["//visibility:private"],
     )
 
 _TABLE = """\
-// Generated by tenon_backend_set {label}.
+// Generated by tenon_{kind}_set {label}.
 
 #include "absl/types/span.h"
-#include "tenon/core/loop/backend_factory.h"
+#include "{header}"
 {declarations}
 namespace tenon::runtime {{
 
-absl::Span<const ::tenon::LoopBackendFactory* const> LinkedBackends() {{
+absl::Span<const ::tenon::{type}* const> {function}() {{
 {body}
 }}
 
 }}  // namespace tenon::runtime
 """
 
-def _backend_table_impl(ctx):
-    backends = [target[TenonBackendInfo] for target in ctx.attr.backends]
+def _table_impl(ctx):
+    kind = _KINDS[ctx.attr.kind]
+    members = [target[TenonFactoryInfo] for target in ctx.attr.members]
     seen = {}
-    for backend in backends:
-        if backend.symbol in seen:
-            fail("%s and %s in tenon_backend_set %s are both %s" %
-                 (seen[backend.symbol], backend.label, ctx.label, backend.symbol))
-        seen[backend.symbol] = backend.label
+    for member in members:
+        if member.kind != ctx.attr.kind:
+            fail("%s in tenon_%s_set %s is a tenon_%s" % (member.label, ctx.attr.kind, ctx.label, member.kind))
+        if member.symbol in seen:
+            fail("%s and %s in tenon_%s_set %s are both %s" %
+                 (seen[member.symbol], member.label, ctx.attr.kind, ctx.label, member.symbol))
+        seen[member.symbol] = member.label
 
     declarations = ""
-    for backend in backends:
-        namespace, _, function = backend.symbol.rpartition("::")
-        declarations += "namespace %s {\nconst ::tenon::LoopBackendFactory& %s();\n}\n" % (namespace, function)
+    for member in members:
+        namespace, _, function = member.symbol.rpartition("::")
+        declarations += "namespace %s {\nconst ::tenon::%s& %s();\n}\n" % (namespace, kind.type, function)
     body = "  return {};"
-    if backends:
+    if members:
         body = "\n".join(
-            ["  static const ::tenon::LoopBackendFactory* const kBackends[] = {"] +
-            ["      &::%s()," % backend.symbol for backend in backends] +
-            ["  };", "  return kBackends;"],
+            ["  static const ::tenon::%s* const kLinked[] = {" % kind.type] +
+            ["      &::%s()," % member.symbol for member in members] +
+            ["  };", "  return kLinked;"],
         )
     output = ctx.actions.declare_file(ctx.label.name + ".cc")
     ctx.actions.write(output, _TABLE.format(
         body = body,
         declarations = declarations,
+        function = kind.function,
+        header = kind.header,
+        kind = ctx.attr.kind,
         label = ctx.label,
+        type = kind.type,
     ))
     return [DefaultInfo(files = depset([output]))]
 
-_backend_table = rule(
-    implementation = _backend_table_impl,
-    attrs = {"backends": attr.label_list(providers = [CcInfo, TenonBackendInfo])},
+_table = rule(
+    implementation = _table_impl,
+    attrs = {
+        "kind": attr.string(mandatory = True, values = _KINDS.keys()),
+        "members": attr.label_list(providers = [CcInfo, TenonFactoryInfo]),
+    },
 )
+
+def _declare_set(kind, name, members, visibility, testonly, tags):
+    _table(
+        name = name + "_table",
+        testonly = testonly,
+        tags = tags,
+        kind = kind,
+        members = members,
+        visibility = ["//visibility:private"],
+    )
+    tenon_cc_library(
+        name = name,
+        testonly = testonly,
+        srcs = [":" + name + "_table"],
+        tags = tags,
+        # As objects of the binary itself: of two tables in archives the linker would take the first, of two in shared
+        # libraries the loader would, and neither would say so.
+        alwayslink = True,
+        linkstatic = True,
+        visibility = visibility or ["//visibility:private"],
+        deps = members + [
+            _KINDS[kind].target,
+            Label("@abseil-cpp//absl/types:span"),
+        ],
+    )
 
 def tenon_backend_set(name, backends, visibility = None, testonly = False, tags = []):
     """Declares a set of backends: defines `tenon::runtime::LinkedBackends()` and links them.
@@ -143,25 +222,18 @@ def tenon_backend_set(name, backends, visibility = None, testonly = False, tags 
       testonly: as for cc_library.
       tags: as for cc_library.
     """
-    _backend_table(
-        name = name + "_table",
-        testonly = testonly,
-        tags = tags,
-        backends = backends,
-        visibility = ["//visibility:private"],
-    )
-    tenon_cc_library(
-        name = name,
-        testonly = testonly,
-        srcs = [":" + name + "_table"],
-        tags = tags,
-        # As objects of the binary itself: of two tables in archives the linker would take the first, of two in shared
-        # libraries the loader would, and neither would say so.
-        alwayslink = True,
-        linkstatic = True,
-        visibility = visibility or ["//visibility:private"],
-        deps = backends + [
-            Label("//core/loop:backend"),
-            Label("@abseil-cpp//absl/types:span"),
-        ],
-    )
+    _declare_set("backend", name, backends, visibility, testonly, tags)
+
+def tenon_allocator_set(name, allocators, visibility = None, testonly = False, tags = []):
+    """Declares a set of allocators: defines `tenon::runtime::LinkedAllocators()` and links them.
+
+    Two sets in one binary are a link error, not a choice made by the linker.
+
+    Args:
+      name: of the target.
+      allocators: tenon_allocator targets, in the order in which messages name them; may be empty.
+      visibility: private unless said otherwise.
+      testonly: as for cc_library.
+      tags: as for cc_library.
+    """
+    _declare_set("allocator", name, allocators, visibility, testonly, tags)

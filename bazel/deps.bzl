@@ -86,11 +86,37 @@ def tenon_dependencies():
     )
     maybe(
         debian_source,
+        name = "jemalloc",
+        build_file = Label("//third_party:jemalloc.BUILD"),
+        package = "jemalloc",
+        sha256 = "2db82d1e7119df3e71b7640219b6dfe84789bc0537983c3b7ac4f7189aecfeaa",
+        suites = ["trixie", "bookworm"],
+        version = "5.3.0",
+    )
+    maybe(
+        debian_source,
+        name = "liburing",
+        build_file = Label("//third_party:liburing.BUILD"),
+        package = "liburing",
+        sha256 = "57e9b36e4ac1e46b8e0351dfb1694dc59638fc25e384b4ba36d87b800b16db1a",
+        version = "2.9",
+    )
+    maybe(
+        debian_source,
         name = "libuv",
         build_file = Label("//third_party:libuv.BUILD"),
         package = "libuv1",
         sha256 = "ec9de6ecf2a780fd2afb3b007947d2cd57c3bb17f3b9e721a66774980d35cd4d",
         version = "1.50.0",
+    )
+    maybe(
+        debian_source,
+        name = "mimalloc",
+        build_file = Label("//third_party:mimalloc.BUILD"),
+        package = "mimalloc",
+        sha256 = "cbc9d207ff105ad1f0cb739c378076143a6452b8d0624309cea0abfb040e972b",
+        suites = ["bookworm"],
+        version = "2.0.9+ds",
     )
     maybe(
         debian_headers,

@@ -20,10 +20,13 @@ refuse() {  # target, part of the expected message, bazel's arguments...
 refuse two_sets "multiple definition of" build
 refuse private_header "tenon/bazel/testing/first.h: No such file" build
 refuse same_backend_twice "are both tenon::first::Factory" build
+refuse allocator_among_backends "is a tenon_allocator" build
 
 refuse leak "LeakSanitizer: detected memory leaks" test --config=asan
 refuse use_after_free "AddressSanitizer: heap-use-after-free" test --config=asan
 refuse undefined "runtime error: signed integer overflow" test --config=asan
 refuse race "ThreadSanitizer: data race" test --config=tsan
 refuse unguarded "requires holding mutex" build --config=clang
+
+refuse unguarded_allocator "ThreadSanitizer: data race" test --config=tsan
 exit "$wrong"
