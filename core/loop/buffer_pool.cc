@@ -13,30 +13,39 @@ BufferPool BufferPool::Create(Allocator& allocator, uint32_t count, uint32_t siz
   if (!pool.bytes_.ok() || !pool.slots_.ok()) return BufferPool();
   pool.count_ = count;
   pool.size_ = size;
-  for (uint32_t i = 0; i < count; ++i) {
-    pool.slots_[i] = {.next_free = static_cast<uint16_t>(i + 1), .is_lent = false};
-  }
-  pool.first_free_ = 0;
+  for (uint32_t i = count; i-- > 0;) pool.PushFree(static_cast<uint16_t>(i));
   return pool;
 }
 
 int32_t BufferPool::Take() {
-  if (lent_ == count_) return kNone;
-  const int32_t id = first_free_;
-  Slot& slot = slots_[static_cast<size_t>(id)];
-  DCHECK(!slot.is_lent);
-  slot.is_lent = true;
-  first_free_ = slot.next_free;
-  ++lent_;
+  if (first_free_ == kNoLink) return kNone;
+  const uint16_t id = first_free_;
+  Lend(id);
   return id;
+}
+
+void BufferPool::Lend(uint16_t id) {
+  CHECK(id < count_ && !slots_[id].is_lent)
+      << "CMP-10: buffer " << id << " is lent twice, or does not exist";
+  Slot& slot = slots_[id];
+  slot.is_lent = true;
+  ++lent_;
+  (slot.previous_free == kNoLink ? first_free_ : slots_[slot.previous_free].next_free) =
+      slot.next_free;
+  if (slot.next_free != kNoLink) slots_[slot.next_free].previous_free = slot.previous_free;
 }
 
 void BufferPool::Return(uint16_t id) {
   CHECK(id < count_ && slots_[id].is_lent)
       << "CMP-10: buffer " << id << " is returned but was not lent";
-  slots_[id] = {.next_free = static_cast<uint16_t>(first_free_), .is_lent = false};
-  first_free_ = id;
   --lent_;
+  PushFree(id);
+}
+
+void BufferPool::PushFree(uint16_t id) {
+  slots_[id] = {.next_free = first_free_, .previous_free = kNoLink, .is_lent = false};
+  if (first_free_ != kNoLink) slots_[first_free_].previous_free = id;
+  first_free_ = id;
 }
 
 absl::Span<char> BufferPool::Bytes(uint16_t id) {

@@ -35,23 +35,30 @@ class BufferPool {
 
   // Lends a buffer: its id, or kNone.
   int32_t Take();
+  // Lends this buffer, which a kernel has chosen. CHECKs that it is free (CMP-10).
+  void Lend(uint16_t id);
   // Takes a buffer back. CHECKs that it was lent (CMP-10).
   void Return(uint16_t id);
   // The bytes of a buffer. REQUIRES: id < count().
   absl::Span<char> Bytes(uint16_t id);
 
  private:
+  // A link in the list of free buffers, in either direction.
+  static constexpr uint16_t kNoLink = UINT16_MAX;
   struct Slot {
     uint16_t next_free;
+    uint16_t previous_free;
     bool is_lent;
   };
+
+  void PushFree(uint16_t id);
 
   OwnedArray<char> bytes_;
   OwnedArray<Slot> slots_;
   uint32_t count_ = 0;
   uint32_t size_ = 0;
   uint32_t lent_ = 0;
-  int32_t first_free_ = kNone;
+  uint16_t first_free_ = kNoLink;
 };
 
 }  // namespace tenon

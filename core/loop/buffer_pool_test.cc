@@ -42,6 +42,31 @@ TEST(BufferPoolTest, BuffersDoNotOverlap) {
   EXPECT_EQ(pool.Bytes(0).data() + 64, pool.Bytes(1).data());
 }
 
+TEST(BufferPoolTest, AChosenBufferIsLentWhereverItLiesAmongTheFree) {
+  alloc::SystemAllocator system;
+  BufferPool pool = BufferPool::Create(system, 5, 64);
+  ASSERT_TRUE(pool.ok());
+  for (uint16_t id : {2, 4, 0}) pool.Lend(id);  // in the middle, at the end, at the front
+  EXPECT_EQ(pool.lent(), 3u);
+  EXPECT_EQ(pool.Take(), 1);
+  EXPECT_EQ(pool.Take(), 3);
+  EXPECT_EQ(pool.Take(), BufferPool::kNone);
+  pool.Return(4);
+  pool.Return(2);
+  pool.Lend(4);
+  EXPECT_EQ(pool.Take(), 2);
+  EXPECT_EQ(pool.Take(), BufferPool::kNone);
+}
+
+TEST(BufferPoolDeathTest, LendingWhatIsLentNamesTheRule) {
+  alloc::SystemAllocator system;
+  BufferPool pool = BufferPool::Create(system, 2, 64);
+  ASSERT_TRUE(pool.ok());
+  pool.Lend(1);
+  EXPECT_DEATH(pool.Lend(1), "CMP-10");
+  EXPECT_DEATH(pool.Lend(2), "CMP-10");
+}
+
 TEST(BufferPoolDeathTest, ReturningWhatIsNotLentNamesTheRule) {
   alloc::SystemAllocator system;
   BufferPool pool = BufferPool::Create(system, 2, 64);

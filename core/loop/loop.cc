@@ -202,6 +202,9 @@ void Loop::Wake() noexcept {
 // Whoever finds the loop asleep wakes it; others need not (WAK-3). The loop looks at what was
 // written before this only after it has declared itself asleep, so one of the two notices (WAK-1).
 void Loop::WakeIfAsleep() {
+  // While the loop is awake, as it is while others post to it in a row, a look does: an exchange
+  // would take its cache line away from it each time.
+  if (!sleeping_.load(std::memory_order_seq_cst)) return;
   if (!sleeping_.exchange(false, std::memory_order_seq_cst)) return;
   remote_wakes_.fetch_add(1, std::memory_order_relaxed);
   backend_->Wake();

@@ -24,7 +24,7 @@
 #include "tenon/core/loop/operation.h"
 #include "tenon/core/loop/poll_descriptor.h"
 #include "tenon/core/loop/posted_task.h"
-#include "tenon/core/loop/timer_heap.h"
+#include "tenon/core/loop/timer_wheel.h"
 #include "tenon/core/loop/unique_fd.h"
 #include "tenon/core/loop/work_pool.h"
 #include "tenon/core/memory/allocator.h"
@@ -139,6 +139,9 @@ class Loop {
   // One turn without waiting.
   uint64_t Poll() noexcept { return RunOnce(0); }
 
+  // Whether a turn is under way, so that Run, RunOnce and Poll may not be called (TD-7).
+  bool in_turn() const noexcept { return in_turn_; }
+
   // Runs a task on the loop's thread, soon; false when it is already posted. Each thread's tasks
   // run in the order it posted them (WAK-4). Posted during Drain, they run before it returns;
   // later ones in the next Drain, in the destructor at the latest. Any thread.
@@ -153,8 +156,8 @@ class Loop {
 
   // For a loop that a foreign one drives: a descriptor, the loop's own, to be watched for input
   // level-triggered; while it is readable, Poll() has something to do. The first call makes two
-  // descriptors, and fails with the kernel's refusal, leaving nothing. Unimplemented where the
-  // backend has no descriptor of its own.
+  // descriptors, with some backends a third, and fails with the kernel's refusal. Unimplemented
+  // where the backend has no descriptor of its own.
   absl::StatusOr<int> PollFd() noexcept;
 
   // The time of the loop's clock, in nanoseconds (tenon/core/loop/time.h).
@@ -259,7 +262,7 @@ class Loop {
   // Operations without a handle of their own, or with two.
   PendingList unbound_;
   CompletionSink sink_;
-  TimerHeap timers_;
+  TimerWheel timers_;
   PollDescriptor poll_descriptor_;
   LoopObserver* observer_ = nullptr;
   LoopStats stats_;

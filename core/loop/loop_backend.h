@@ -6,8 +6,10 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "tenon/core/loop/buffer_pool.h"
 #include "tenon/core/loop/completion_sink.h"
+#include "tenon/core/loop/time.h"
 
 namespace tenon {
 
@@ -21,6 +23,10 @@ struct BackendCapabilities {
   bool multishot = false;
   // Recv with pooled_buffer(), after RegisterBuffers (CMP-10).
   bool provided_buffers = false;
+  // Send with zero_copy() leaves the bytes where they are. The backend then reports the count with
+  // kMore when they are on their way, upon which the loop starts the next send of the handle, and
+  // the same count finally when nothing reads them any more. Otherwise it is a Send.
+  bool zero_copy_send = false;
 };
 
 // What kind of thing a descriptor is; found by the loop when it is adopted.
@@ -83,13 +89,21 @@ class LoopBackend {
   // the deadline, nor in a spin (TIM-1, TIM-2). EINTR is invisible (CMP-8).
   virtual void Wait(int64_t deadline_ns, CompletionSink& sink) noexcept = 0;
 
+  // Hands to the kernel what Start took and has kept back for the next Wait. Called before the loop
+  // is left: to its owner, or to a foreign loop, which waits on PollFd() instead and comes back by
+  // the time that is returned, kForeverNs if it need not.
+  virtual int64_t Flush() noexcept { return kForeverNs; }
+
   // Makes a current or the next Wait return. Any thread; async-signal-safe. Wakes may coalesce.
   virtual void Wake() noexcept = 0;
 
   // A descriptor of the backend's own that poll(2) reports readable while Wait would report
   // something or was woken: what a foreign loop watches (Loop::PollFd). Valid while the backend is.
-  // -1 where there is none, such as with a simulated clock.
-  virtual int PollFd() const noexcept = 0;
+  // Only when it is called need the backend go to the expense. Unimplemented where there is
+  // none, such as with a simulated clock; else an error names what was refused.
+  virtual absl::StatusOr<int> PollFd() noexcept {
+    return absl::UnimplementedError("the backend has no descriptor to watch");
+  }
 
   // The time in nanoseconds since some start, never decreasing, at least 0. CLOCK_MONOTONIC for
   // real backends.

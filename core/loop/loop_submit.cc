@@ -25,6 +25,21 @@ bool TakesPath(Opcode opcode) {
   }
 }
 
+bool IsForSockets(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::kAccept:
+    case Opcode::kConnect:
+    case Opcode::kRecv:
+    case Opcode::kSend:
+    case Opcode::kRecvMsg:
+    case Opcode::kSendMsg:
+    case Opcode::kShutdown:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool IsHandleless(Opcode opcode) {
   return opcode == Opcode::kNop || opcode == Opcode::kTimer || opcode == Opcode::kWork;
 }
@@ -165,6 +180,10 @@ void Loop::ArmTimer(Operation& operation) {
 void Loop::RouteToHandle(Operation& operation) {
   HandleSlot& slot = handles_[operation.handle_.index];
   if (slot.kind == DescriptorKind::kFile) return RouteToFile(operation, slot);
+  // Here and not in the kernel, which backends ask at different times.
+  const bool socket =
+      slot.kind == DescriptorKind::kTcpSocket || slot.kind == DescriptorKind::kOtherSocket;
+  if (!socket && IsForSockets(operation.opcode_)) return Finish(operation, -ENOTSOCK);
 
   if ((operation.multishot_ && !capabilities_.multishot) ||
       (operation.pooled_buffer_ && !buffers_.ok())) {
@@ -186,6 +205,10 @@ void Loop::RouteToFile(Operation& operation, HandleSlot& slot) {
     }
     case Opcode::kRead:
     case Opcode::kWrite:
+      if (Mutated(LoopMutation::kTruncateOffset) &&
+          operation.parameters_.buffer.offset != kCurrentOffset) {
+        operation.parameters_.buffer.offset &= 0xffffffff;
+      }
       // Those at the descriptor's own position follow one another; others need no order.
       if (operation.parameters_.buffer.offset == kCurrentOffset) {
         return TakeDirection(operation, slot);

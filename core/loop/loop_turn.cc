@@ -34,6 +34,8 @@ void Loop::Run(RunUntil until) noexcept {
     if (until == RunUntil::kIdle && Idle()) return;
     RunOnce();
   }
+  // Nobody knows when the loop is run again.
+  backend_->Flush();
 }
 
 bool Loop::Idle() const { return pending_ == 0 && closing_ == 0 && posted_.empty(); }
@@ -64,11 +66,9 @@ uint64_t Loop::RunOnce(int64_t deadline_ns) noexcept {
 absl::StatusOr<int> Loop::PollFd() noexcept {
   CheckUsable();
   if (!poll_descriptor_.ok()) {
-    if (backend_->PollFd() < 0) {
-      return absl::UnimplementedError(
-          absl::StrCat("PollFd: backend ", backend_name_, " has no descriptor to watch"));
-    }
-    absl::Status status = poll_descriptor_.Init(backend_->PollFd());
+    const absl::StatusOr<int> backend_fd = backend_->PollFd();
+    if (!backend_fd.ok()) return backend_fd.status();
+    absl::Status status = poll_descriptor_.Init(*backend_fd);
     if (!status.ok()) return status;
     ArmPollDescriptor();
   }
@@ -78,10 +78,11 @@ absl::StatusOr<int> Loop::PollFd() noexcept {
 // Tells the foreign loop when to come back. The loop counts as asleep meanwhile, so that posts
 // reach the backend, whose descriptor it watches.
 void Loop::ArmPollDescriptor() {
+  const int64_t backend_ns = backend_->Flush();
   sleeping_.store(true, std::memory_order_seq_cst);
   const bool at_once = !ready_.empty() || !queued_.empty() || !work_queued_.empty() ||
                        backend_has_more_ || SomethingArrived();
-  poll_descriptor_.ArmAt(at_once ? 0 : timers_.next_deadline_ns());
+  poll_descriptor_.ArmAt(at_once ? 0 : std::min(timers_.next_deadline_ns(), backend_ns));
 }
 
 // What the foreign loop does to this one between two polls needs another.
@@ -135,11 +136,7 @@ void Loop::ReapWork() {
   IntrusiveList<Operation> done;
   work_pool_.TakeDone(done);
   while (Operation* operation = done.PopFront()) {
-    int32_t result = operation->result_;
-    if (Mutated(LoopMutation::kCancelFileInHalf) && operation->cancel_requested_ && result > 0) {
-      result = -ECANCELED;
-    }
-    Finish(*operation, result);
+    Finish(*operation, operation->result_);
   }
 }
 
@@ -180,6 +177,10 @@ void Loop::Deliver(Operation& operation) {
   if (opcode == Opcode::kAccept && IsDescriptorLimit(operation.result_)) {
     accept_not_before_ns_ = DeadlineAfter(Now(), options_.accept_backoff_ns);
   }
+  if (Mutated(LoopMutation::kCancelFileInHalf) && operation.cancel_requested_ &&
+      opcode == Opcode::kWrite && operation.result_ > 0) {
+    operation.result_ = -ECANCELED;
+  }
   PassDirectionOn(operation);
   PendingListOf(operation).Remove(operation);
   --pending_;
@@ -200,8 +201,13 @@ void Loop::Deliver(Operation& operation) {
 
 // Delivers a completion with kMore; the operation stays in flight.
 void Loop::DeliverMore(Operation& operation) {
-  // A connection that was dropped for a Cancel is not reported.
-  if (!DropDescriptorIfCancelled(operation)) RunCallback(operation);
+  if (operation.zero_copy_) {
+    // Its bytes are on their way; the caller hears when they are its own again.
+    PassDirectionOn(operation);
+  } else if (!DropDescriptorIfCancelled(operation)) {
+    // A connection that was dropped for a Cancel is not reported.
+    RunCallback(operation);
+  }
   // Not before: a final completion that the callback brings about, by a Cancel, must not replace
   // what the callback reads.
   operation.undelivered_ = false;

@@ -76,19 +76,22 @@ void Operation::Begin(Opcode opcode, Handle handle) {
   handle_ = handle;
   multishot_ = false;
   pooled_buffer_ = false;
+  zero_copy_ = false;
 }
 
 void Operation::PrepareNop() { Begin(Opcode::kNop, {}); }
 
 void Operation::PrepareTimer(int64_t delay_ns) {
   Begin(Opcode::kTimer, {});
-  parameters_.timer = {.when_ns = delay_ns, .relative = true, .sequence = 0};
+  parameters_.timer = {.when_ns = delay_ns, .relative = true, .in_wheel = false, .sequence = 0};
 }
 
 void Operation::PrepareTimerAt(int64_t deadline_ns) {
   Begin(Opcode::kTimer, {});
-  parameters_.timer = {
-      .when_ns = std::max<int64_t>(deadline_ns, 0), .relative = false, .sequence = 0};
+  parameters_.timer = {.when_ns = std::max<int64_t>(deadline_ns, 0),
+                       .relative = false,
+                       .in_wheel = false,
+                       .sequence = 0};
 }
 
 void Operation::PreparePoll(Handle handle, uint32_t events) {
@@ -136,6 +139,11 @@ void Operation::PrepareSend(Handle socket, absl::Span<const char> buffer, int fl
                         .size = buffer.size(),
                         .offset = kCurrentOffset,
                         .flags = flags};
+}
+
+void Operation::PrepareSendZeroCopy(Handle socket, absl::Span<const char> buffer, int flags) {
+  PrepareSend(socket, buffer, flags);
+  zero_copy_ = true;
 }
 
 void Operation::PrepareRecvMsg(Handle socket, msghdr* message, int flags) {

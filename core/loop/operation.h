@@ -26,7 +26,7 @@ inline constexpr int64_t kCurrentOffset = -1;
 enum class OperationState : uint8_t {
   kIdle,      // the caller's
   kQueued,    // on a queue of the loop, not yet handed on
-  kTimer,     // in the loop's timer heap
+  kTimer,     // among the loop's timers
   kAtWork,    // with the loop's blocking threads
   kInFlight,  // with the backend
   kReady,     // finished; its callback is about to run
@@ -128,6 +128,13 @@ class Operation : private ListLink<Operation> {
   // -EPIPE or -ECONNRESET, never SIGPIPE (CMP-6). `flags` are MSG_* of send(2).
   void PrepareSend(Handle socket, absl::Span<const char> buffer, int flags);
 
+  // As Send, for large buffers: a backend that can (BackendCapabilities::zero_copy_send) has the
+  // bytes sent from where they are instead of copying them. Completes, once, when nothing reads the
+  // buffer any more, which on a network is after the peer has acknowledged it; the next send on the
+  // handle need not wait for that. On other backends, and on sockets that cannot, it is a Send. A
+  // Cancel while the bytes are underway, or a Close, gives them up: the connection is reset.
+  void PrepareSendZeroCopy(Handle socket, absl::Span<const char> buffer, int flags);
+
   // recvmsg(2) and sendmsg(2). The message and all it points to live until completion.
   void PrepareRecvMsg(Handle socket, msghdr* message, int flags);
   void PrepareSendMsg(Handle socket, const msghdr* message, int flags);
@@ -225,6 +232,7 @@ class Operation : private ListLink<Operation> {
   struct TimerParameters {
     int64_t when_ns;  // a delay until Submit, the deadline afterwards
     bool relative;
+    bool in_wheel;      // where the loop keeps it
     uint64_t sequence;  // breaks ties in submission order (TIM-5)
   };
   union Parameters {
@@ -248,6 +256,7 @@ class Operation : private ListLink<Operation> {
   Parameters& parameters() { return parameters_; }
   bool multishot() const { return multishot_; }
   bool pooled_buffer() const { return pooled_buffer_; }
+  bool zero_copy() const { return zero_copy_; }
   bool cancel_requested() const { return cancel_requested_; }
   // The descriptor of handle(), and of the second handle of Rename and Splice: resolved by the loop
   // and valid while the operation is pending. AT_FDCWD for kCurrentDirectory.
@@ -303,6 +312,7 @@ class Operation : private ListLink<Operation> {
   uint8_t completion_flags_ = 0;
   bool multishot_ : 1 = false;
   bool pooled_buffer_ : 1 = false;
+  bool zero_copy_ : 1 = false;
   bool cancel_requested_ : 1 = false;
   // Holds its handle's direction: operations behind it wait.
   bool holds_direction_ : 1 = false;

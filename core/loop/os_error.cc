@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "absl/strings/str_cat.h"
 
@@ -49,13 +50,17 @@ absl::string_view LikelyCause(int errnum) {
 
 }  // namespace
 
-absl::Status OsError(int errnum, absl::string_view resource, absl::string_view hint) {
+absl::Status OsError(int errnum, absl::string_view resource, absl::string_view hint) noexcept {
   const char* name = strerrorname_np(errnum);
   const char* text = strerrordesc_np(errnum);
-  return absl::Status(CodeOf(errnum),
-                      absl::StrCat(resource, ": ", name == nullptr ? "unknown error" : name, " (",
-                                   text == nullptr ? absl::StrCat(errnum) : text,
-                                   "): ", hint.empty() ? LikelyCause(errnum) : hint));
+  try {
+    return absl::Status(CodeOf(errnum),
+                        absl::StrCat(resource, ": ", name == nullptr ? "unknown error" : name, " (",
+                                     text == nullptr ? absl::StrCat(errnum) : text,
+                                     "): ", hint.empty() ? LikelyCause(errnum) : hint));
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory();
+  }
 }
 
 absl::Status OutOfMemory() { return absl::Status(absl::StatusCode::kResourceExhausted, ""); }

@@ -13,9 +13,9 @@ namespace tenon {
 // call or the thing that was asked for, such as "epoll_create1". The likely cause and remedy are
 // those of the errno; `hint` replaces them where the caller knows better.
 //
-// Never fails; where the message cannot be allocated the standard library's behaviour applies, so
-// paths that report exhaustion of *memory* use OutOfMemory() instead.
-absl::Status OsError(int errnum, absl::string_view resource, absl::string_view hint = {});
+// Where there is no memory for the message, the status is that of OutOfMemory(). Paths that report
+// exhaustion of *memory* use that one from the start.
+absl::Status OsError(int errnum, absl::string_view resource, absl::string_view hint = {}) noexcept;
 
 // ResourceExhausted without a message: making it allocates nothing (INIT-1).
 absl::Status OutOfMemory();

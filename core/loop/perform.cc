@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,7 +13,8 @@
 
 #include "absl/log/check.h"
 #include "absl/log/log.h"
-#include "tenon/core/loop/mutation.h"
+#include "tenon/core/loop/os_error.h"
+#include "tenon/core/loop/sigpipe_guard.h"
 
 namespace tenon {
 namespace {
@@ -32,33 +32,6 @@ int32_t Retry(Call call) {
     return errno == EAGAIN || errno == EWOULDBLOCK ? kWouldBlock : -errno;
   }
 }
-
-// Keeps a write on a broken pipe from raising SIGPIPE in this thread. Sockets have MSG_NOSIGNAL;
-// for pipes there is no flag before Linux 6.18, and the disposition of the signal is the
-// application's.
-class SigpipeGuard {
- public:
-  SigpipeGuard() {
-    sigemptyset(&sigpipe_);
-    sigaddset(&sigpipe_, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &sigpipe_, &saved_);
-  }
-  ~SigpipeGuard() { pthread_sigmask(SIG_SETMASK, &saved_, nullptr); }
-
-  // Passes on a result; where it is EPIPE, takes the signal that came with it.
-  int32_t Absorb(int32_t result) {
-    if (result == -EPIPE && sigismember(&saved_, SIGPIPE) == 0) {
-      const timespec no_wait = {};
-      while (sigtimedwait(&sigpipe_, nullptr, &no_wait) < 0 && errno == EINTR) {
-      }
-    }
-    return result;
-  }
-
- private:
-  sigset_t sigpipe_;
-  sigset_t saved_;
-};
 
 bool IsSocket(DescriptorKind kind) {
   return kind == DescriptorKind::kTcpSocket || kind == DescriptorKind::kOtherSocket;
@@ -113,11 +86,6 @@ int32_t PerformSplice(Operation& operation, unsigned int extra_flags) {
   }));
 }
 
-int64_t OffsetOf(const Operation& operation) {
-  const int64_t offset = operation.parameters().buffer.offset;
-  return Mutated(LoopMutation::kTruncateOffset) ? offset & 0xffffffff : offset;
-}
-
 int32_t PerformFile(Operation& operation) {
   const auto& buffer = operation.parameters().buffer;
   const size_t size = std::min(buffer.size, kMaxTransfer);
@@ -126,12 +94,12 @@ int32_t PerformFile(Operation& operation) {
   if (operation.opcode() == Opcode::kRead) {
     return Retry([&] {
       return current ? ::read(fd, buffer.data, size)
-                     : ::pread(fd, buffer.data, size, OffsetOf(operation));
+                     : ::pread(fd, buffer.data, size, buffer.offset);
     });
   }
   return Retry([&] {
     return current ? ::write(fd, buffer.data, size)
-                   : ::pwrite(fd, buffer.data, size, OffsetOf(operation));
+                   : ::pwrite(fd, buffer.data, size, buffer.offset);
   });
 }
 
@@ -159,6 +127,15 @@ int32_t PerformPath(Operation& operation) {
 }
 
 }  // namespace
+
+absl::Status SetNonBlocking(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0) return OsError(errno, "fcntl(F_GETFL)");
+  if ((flags & O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0) {
+    return absl::OkStatus();
+  }
+  return OsError(errno, "fcntl(F_SETFL, O_NONBLOCK)");
+}
 
 int32_t PerformNonBlocking(Operation& operation, DescriptorKind kind) {
   const int fd = operation.fd();
@@ -210,13 +187,7 @@ int32_t FinishConnect(Operation& operation) {
 
 int32_t PerformRecvPooled(Operation& operation, BufferPool& pool, uint16_t* buffer_id) {
   const int32_t taken = pool.Take();
-  if (taken == BufferPool::kNone) {
-    // An end or an error needs no buffer, and must not hide behind their lack.
-    char byte;
-    const int32_t peeked =
-        Retry([&] { return ::recv(operation.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT); });
-    return peeked > 0 ? -ENOBUFS : peeked;
-  }
+  if (taken == BufferPool::kNone) return PerformRecvWithoutBuffer(operation);
   const uint16_t id = static_cast<uint16_t>(taken);
   const absl::Span<char> bytes = pool.Bytes(id);
   const int32_t result = Retry([&] {
@@ -229,6 +200,14 @@ int32_t PerformRecvPooled(Operation& operation, BufferPool& pool, uint16_t* buff
     pool.Return(id);
   }
   return result;
+}
+
+int32_t PerformRecvWithoutBuffer(const Operation& operation) {
+  // An end or an error needs no buffer, and must not hide behind their lack.
+  char byte;
+  const int32_t peeked =
+      Retry([&] { return ::recv(operation.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT); });
+  return peeked > 0 ? -ENOBUFS : peeked;
 }
 
 bool ExhaustedBy(const Operation& operation, int32_t result, size_t size, DescriptorKind kind) {

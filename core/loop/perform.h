@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "tenon/core/loop/buffer_pool.h"
 #include "tenon/core/loop/loop_backend.h"
 #include "tenon/core/loop/operation.h"
@@ -15,6 +16,9 @@ namespace tenon {
 
 // Not a result: the operation cannot go on before the descriptor is ready.
 inline constexpr int32_t kWouldBlock = INT32_MIN;
+
+// Makes a descriptor non-blocking, or says what the kernel refused.
+absl::Status SetNonBlocking(int fd);
 
 // Attempts an operation on a non-blocking descriptor: Accept, Connect, Recv (not pooled), Send,
 // RecvMsg, SendMsg, Shutdown, Read, Write, Splice. Returns its result, or kWouldBlock with nothing
@@ -31,6 +35,11 @@ int32_t FinishConnect(Operation& operation);
 // Attempts a Recv with pooled_buffer(). On a positive result `*buffer_id` is lent and holds the
 // bytes; on any other, none is. -ENOBUFS when the pool has no buffer, with the data left in place.
 int32_t PerformRecvPooled(Operation& operation, BufferPool& pool, uint16_t* buffer_id);
+
+// The outcome of a Recv with pooled_buffer() for which there is no buffer: 0 or a negated errno
+// where that needs none, -ENOBUFS when there is data, which stays, kWouldBlock when there is
+// nothing yet.
+int32_t PerformRecvWithoutBuffer(const Operation& operation);
 
 // Whether after this result the descriptor has no more to give or to take, so that another attempt
 // would only find out by kWouldBlock: a short count on TCP, or of a write to a pipe. It proves

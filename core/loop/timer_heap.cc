@@ -62,7 +62,6 @@ void TimerHeap::Unlink(Operation& timer) {
 }
 
 void TimerHeap::Insert(Operation& timer) {
-  timer.parameters().timer.sequence = next_sequence_++;
   NodeOf(timer) = {.first_child = nullptr, .next_sibling = nullptr, .previous = nullptr};
   root_ = Meld(root_, &timer);
 }

@@ -1,4 +1,4 @@
-// The pending timers of a loop, ordered by deadline, without memory of their own.
+// Timers ordered by deadline, without memory of their own.
 
 #ifndef TENON_CORE_LOOP_TIMER_HEAP_H_
 #define TENON_CORE_LOOP_TIMER_HEAP_H_
@@ -24,11 +24,12 @@ class TimerHeap {
     return root_ == nullptr ? kForeverNs : root_->parameters().timer.when_ns;
   }
 
-  // Adds a timer by its deadline in parameters().timer.when_ns.
+  // Adds a timer by its deadline in parameters().timer.when_ns and, among equals, its sequence.
   void Insert(Operation& timer);
   // Removes a timer. REQUIRES: it is in this heap.
   void Remove(Operation& timer);
-  // Removes and returns the earliest timer, of equals the first inserted (TIM-5), if its deadline
+  // Removes and returns the earliest timer, of equals the one with the
+  // lowest sequence (TIM-5), if its deadline
   // is not after `now_ns`; else null.
   Operation* PopExpired(int64_t now_ns);
 
@@ -49,7 +50,6 @@ class TimerHeap {
   static void Unlink(Operation& timer);
 
   Operation* root_ = nullptr;
-  uint64_t next_sequence_ = 0;
 };
 
 }  // namespace tenon

@@ -12,10 +12,11 @@
 namespace tenon {
 namespace {
 
-// A timer operation with its deadline set, as the loop inserts it.
-std::unique_ptr<Operation> MakeTimer(int64_t deadline_ns) {
+// A timer operation with its deadline and its place among equals set.
+std::unique_ptr<Operation> MakeTimer(int64_t deadline_ns, uint64_t sequence = 0) {
   auto timer = std::make_unique<Operation>([](Operation&) {});
   timer->PrepareTimerAt(deadline_ns);
+  timer->parameters().timer.sequence = sequence;
   return timer;
 }
 
@@ -39,8 +40,8 @@ TEST(TimerHeapTest, GivesOutWhatHasExpiredInOrder) {
 TEST(TimerHeapTest, EqualDeadlinesKeepTheirOrderAcrossRemovals) {
   TimerHeap heap;
   std::vector<std::unique_ptr<Operation>> timers;
-  for (int i = 0; i < 100; ++i) {
-    timers.push_back(MakeTimer(7));
+  for (uint64_t i = 0; i < 100; ++i) {
+    timers.push_back(MakeTimer(7, i));
     heap.Insert(*timers.back());
   }
   for (size_t i = 0; i < 100; i += 3) heap.Remove(*timers[i]);
@@ -64,7 +65,7 @@ TEST(TimerHeapTest, AgreesWithAnOrderedMapOverRandomScripts) {
     const uint32_t choice = random() % 8;
     if (choice < 4) {
       const int64_t deadline_ns = random() % 500;
-      timers.push_back(MakeTimer(deadline_ns));
+      timers.push_back(MakeTimer(deadline_ns, static_cast<uint64_t>(step)));
       Operation* timer = timers.back().get();
       heap.Insert(*timer);
       keys[timer] = {deadline_ns, step};

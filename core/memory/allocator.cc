@@ -18,4 +18,6 @@ Block Allocator::Reallocate(void* ptr, Layout layout, size_t new_size) noexcept 
   return moved;
 }
 
+void Allocator::VisitLive(absl::FunctionRef<void(const LiveBlock&)> /*visit*/) const {}
+
 }  // namespace tenon
