@@ -4,6 +4,7 @@
 #define TENON_ALLOC_SYSTEM_SYSTEM_ALLOCATOR_H_
 
 #include "tenon/core/memory/allocator.h"
+#include "tenon/core/memory/allocator_factory.h"
 
 namespace tenon::alloc {
 
@@ -12,7 +13,8 @@ namespace tenon::alloc {
 // Ownership: none; every SystemAllocator hands out blocks of the one process heap.
 // Threads: any (`thread_safe`, `foreign_free`).
 // Shutdown: has no state and keeps no statistics: Stats() is all zero. Put a tracking decorator
-//   around it where live bytes matter.
+//   around it where live bytes matter. Debug builds die with a message where a block is freed
+//   twice, was not allocated here or has another layout (ALC-9).
 class SystemAllocator final : public Allocator {
  public:
   Block Allocate(Layout layout) noexcept override;
@@ -24,6 +26,12 @@ class SystemAllocator final : public Allocator {
   }
 };
 
+namespace system {
+
+// "system", without options.
+const AllocatorFactory& Factory();
+
+}  // namespace system
 }  // namespace tenon::alloc
 
 #endif  // TENON_ALLOC_SYSTEM_SYSTEM_ALLOCATOR_H_

@@ -1,0 +1,157 @@
+#include "tenon/alloc/concurrent/concurrent_allocator.h"
+
+#include <new>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "tenon/alloc/concurrent/large_blocks.h"
+#include "tenon/alloc/concurrent/size_class.h"
+#include "tenon/alloc/factory/make_allocator.h"
+
+namespace tenon::alloc {
+namespace {
+
+using concurrent::ClassOf;
+using concurrent::kLarge;
+using concurrent::LargeBlocks;
+using concurrent::Slab;
+
+constexpr Layout kShardLayout{.size = sizeof(concurrent::Shard),
+                              .alignment = alignof(concurrent::Shard)};
+
+constexpr AllocatorOption kOptions[] = {
+    {.name = "kept",
+     .kind = AllocatorOption::Kind::kSize,
+     .summary = "bytes of empty slabs that each thread keeps",
+     .default_value = "1MiB"},
+};
+
+class ConcurrentFactory final : public AllocatorFactory {
+ public:
+  absl::string_view name() const noexcept override { return "concurrent"; }
+  absl::string_view summary() const noexcept override {
+    return "free lists for each thread, and a queue without locks for what other threads free";
+  }
+  absl::Span<const AllocatorOption> options() const noexcept override { return kOptions; }
+  bool decorates() const noexcept override { return true; }
+  absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override {
+    if (!config.inner->traits().foreign_free) {
+      return absl::InvalidArgumentError(
+          "the blocks of its inner allocator must be free to end on any thread, which "
+          "this one does not allow (foreign_free)");
+    }
+    return MakeAllocator<ConcurrentAllocator>(
+        config.memory, *config.inner,
+        ConcurrentAllocator::Options{.kept_bytes = config.options[0].number});
+  }
+};
+
+}  // namespace
+
+ConcurrentAllocator::~ConcurrentAllocator() {
+  counters_.WaitForFrees();
+  ForgetLiveBlocks(Blocks());
+  for (const std::atomic<Shard*>& slot : shards_) {
+    Shard* const shard = slot.load(std::memory_order_acquire);
+    if (shard == nullptr) continue;
+    shard->ReleaseAll();
+    shard->~Shard();
+    backing_.Deallocate(shard, kShardLayout);
+  }
+}
+
+ConcurrentAllocator::Shard* ConcurrentAllocator::MakeShard(uint32_t number) noexcept {
+  const Block block = backing_.Allocate(kShardLayout);
+  if (block.ptr == nullptr) return nullptr;
+  auto* const shard = ::new (block.ptr) Shard(backing_, options_.kept_bytes);
+  shards_[number].store(shard, std::memory_order_release);
+  return shard;
+}
+
+void* ConcurrentAllocator::AllocateIn(uint32_t number, Layout layout,
+                                      uint32_t size_class) noexcept {
+  Shard* shard = shards_[number].load(std::memory_order_relaxed);
+  if (shard == nullptr) [[unlikely]] {
+    shard = MakeShard(number);
+    if (shard == nullptr) return nullptr;
+  }
+  if (size_class == kLarge) return shard->large().Allocate(layout);
+  return shard->Allocate(size_class);
+}
+
+Block ConcurrentAllocator::Allocate(Layout layout) noexcept {
+  const uint32_t number = ThreadNumber();
+  const uint32_t size_class = ClassOf(layout);
+  void* ptr = nullptr;
+  if (number != kNoThreadNumber) [[likely]] {
+    ptr = AllocateIn(number, layout, size_class);
+  } else {
+    const Locked locked(unnumbered_lock_);
+    ptr = AllocateIn(number, layout, size_class);
+  }
+  if (ptr == nullptr) [[unlikely]] {
+    counters_.CountFailure(number);
+    return {};
+  }
+  counters_.CountAllocation(number, layout.size);
+  AddLiveBlock(Blocks(), ptr, layout);
+  return {ptr, layout.size};
+}
+
+void ConcurrentAllocator::Deallocate(void* ptr, Layout layout) noexcept {
+  if (ptr == nullptr) return;
+  const uint32_t number = ThreadNumber();
+  counters_.BeginFree(number);
+  RemoveLiveBlock(Blocks(), "Deallocate", ptr, layout);
+  const uint32_t size_class = ClassOf(layout);
+  if (size_class == kLarge) {
+    LargeBlocks::Free(ptr, layout);
+  } else {
+    Slab& slab = *Shard::SlabOf(ptr, size_class);
+    Shard* const owner = slab.owner;
+    // Not so for threads without a number: their shard is not theirs alone.
+    const bool own =
+        number != kNoThreadNumber && owner == shards_[number].load(std::memory_order_relaxed);
+    own ? owner->FreeOwn(slab, ptr) : owner->FreeRemote(slab, ptr);
+  }
+  counters_.EndFree(number, layout.size);
+}
+
+bool ConcurrentAllocator::TryResize(void* ptr, Layout layout, size_t new_size) noexcept {
+  CheckLiveBlock(Blocks(), "TryResize", ptr, layout);
+  const uint32_t size_class = ClassOf(layout);
+  // In the same slab as before, or in none as before: a free goes by the layout.
+  if (ClassOf({.size = new_size, .alignment = layout.alignment}) != size_class) return false;
+  if (size_class == kLarge && !LargeBlocks::TryResize(ptr, layout, new_size)) return false;
+  RemoveLiveBlock(Blocks(), "TryResize", ptr, layout);
+  AddLiveBlock(Blocks(), ptr, {.size = new_size, .alignment = layout.alignment});
+  counters_.CountResize(ThreadNumber(), layout.size, new_size);
+  return true;
+}
+
+Block ConcurrentAllocator::Reallocate(void* ptr, Layout layout, size_t new_size) noexcept {
+  const uint32_t size_class = ClassOf(layout);
+  if (size_class != kLarge ||
+      ClassOf({.size = new_size, .alignment = layout.alignment}) != kLarge) {
+    return Allocator::Reallocate(ptr, layout, new_size);
+  }
+  // Not live meanwhile: another thread may be given its memory before this one knows that it moved.
+  RemoveLiveBlock(Blocks(), "Reallocate", ptr, layout);
+  void* const moved = LargeBlocks::Reallocate(ptr, layout, new_size);
+  if (moved == nullptr) {
+    AddLiveBlock(Blocks(), ptr, layout);
+    counters_.CountFailure(ThreadNumber());
+    return {};
+  }
+  AddLiveBlock(Blocks(), moved, {.size = new_size, .alignment = layout.alignment});
+  counters_.CountResize(ThreadNumber(), layout.size, new_size);
+  return {moved, new_size};
+}
+
+const AllocatorFactory& concurrent::Factory() {
+  static constexpr ConcurrentFactory factory;
+  return factory;
+}
+
+}  // namespace tenon::alloc

@@ -1,0 +1,129 @@
+#include "tenon/alloc/concurrent/shard.h"
+
+#include <algorithm>
+#include <new>
+
+namespace tenon::alloc::concurrent {
+
+void Shard::Link(Slab*& list, Slab& slab) noexcept {
+  slab.previous = nullptr;
+  slab.next = list;
+  if (list != nullptr) list->previous = &slab;
+  list = &slab;
+}
+
+void Shard::Unlink(Slab*& list, Slab& slab) noexcept {
+  if (slab.next != nullptr) slab.next->previous = slab.previous;
+  (slab.previous != nullptr ? slab.previous->next : list) = slab.next;
+}
+
+void* Shard::Take(Slab& slab) noexcept {
+  if (slab.free != nullptr) return Pop(slab);
+  if (slab.uncut == slab.end) return nullptr;
+  void* const block = slab.uncut;
+  slab.uncut += slab.block_size;
+  ++slab.used;
+  return block;
+}
+
+void* Shard::AllocateSlowly(uint32_t size_class) noexcept {
+  Slab*& current = current_[size_class];
+  if (current != nullptr && current->uncut != current->end) return Take(*current);
+  TakeBackRemote();
+  if (current != nullptr) {
+    void* const block = Take(*current);
+    if (block != nullptr) return block;
+  }
+  Slab*& partial = partial_[size_class];
+  Slab* next = partial;
+  if (next != nullptr) {
+    Unlink(partial, *next);
+  } else {
+    next = NewSlab(size_class);
+    if (next == nullptr) return nullptr;
+  }
+  // Full slabs are in no list, so that nobody ever looks through them (ALC-14).
+  if (current != nullptr) current->state = Slab::State::kFull;
+  next->state = Slab::State::kCurrent;
+  current = next;
+  return Take(*current);
+}
+
+void Shard::FreeSlowly(Slab& slab) noexcept {
+  Slab*& partial = partial_[slab.size_class];
+  if (slab.state == Slab::State::kFull) {
+    slab.state = Slab::State::kPartial;
+    Link(partial, slab);
+  }
+  if (slab.used > 0) return;
+  Unlink(partial, slab);
+  Retire(slab);
+}
+
+void Shard::FreeRemote(Slab& slab, void* ptr) noexcept {
+  auto* const block = static_cast<FreeBlock*>(ptr);
+  block->slab = &slab;
+  FreeBlock* head = remote_.load(std::memory_order_relaxed);
+  do {
+    block->next = head;
+  } while (!remote_.compare_exchange_weak(head, block, std::memory_order_release,
+                                          std::memory_order_relaxed));
+}
+
+void Shard::TakeBackRemote() noexcept {
+  if (remote_.load(std::memory_order_relaxed) == nullptr) return;
+  FreeBlock* block = remote_.exchange(nullptr, std::memory_order_acquire);
+  while (block != nullptr) {
+    FreeBlock* const next = block->next;
+    FreeOwn(*block->slab, block);
+    block = next;
+  }
+}
+
+Slab* Shard::NewSlab(uint32_t size_class) noexcept {
+  const size_t bytes = SlabBytes(size_class);
+  Slab*& kept = Kept(bytes);
+  Slab* slab = kept;
+  if (slab != nullptr) {
+    Unlink(kept, *slab);
+    kept_bytes_ -= bytes;
+  } else {
+    const Block block = backing_.Allocate({.size = bytes, .alignment = bytes});
+    if (block.ptr == nullptr) return nullptr;
+    slab = ::new (block.ptr) Slab{.owner = this, .bytes = bytes, .next_of_all = all_};
+    if (all_ != nullptr) all_->previous_of_all = slab;
+    all_ = slab;
+  }
+  const size_t block_size = ClassSize(size_class);
+  const size_t alignment = ClassAlignment(size_class);
+  const size_t first = (sizeof(Slab) + alignment - 1) & ~(alignment - 1);
+  slab->free = nullptr;
+  slab->uncut = reinterpret_cast<char*>(slab) + first;
+  slab->end = slab->uncut + (bytes - first) / block_size * block_size;
+  slab->block_size = block_size;
+  slab->size_class = size_class;
+  return slab;
+}
+
+void Shard::Retire(Slab& slab) noexcept {
+  if (slab.bytes <= kept_limit_ - std::min(kept_limit_, kept_bytes_)) {
+    slab.state = Slab::State::kEmpty;
+    Link(Kept(slab.bytes), slab);
+    kept_bytes_ += slab.bytes;
+    return;
+  }
+  if (slab.next_of_all != nullptr) slab.next_of_all->previous_of_all = slab.previous_of_all;
+  (slab.previous_of_all != nullptr ? slab.previous_of_all->next_of_all : all_) = slab.next_of_all;
+  backing_.Deallocate(&slab, {.size = slab.bytes, .alignment = slab.bytes});
+}
+
+void Shard::ReleaseAll() noexcept {
+  while (all_ != nullptr) {
+    Slab* const slab = all_;
+    all_ = slab->next_of_all;
+    backing_.Deallocate(slab, {.size = slab->bytes, .alignment = slab->bytes});
+  }
+  large_.FreeAll();
+}
+
+}  // namespace tenon::alloc::concurrent

@@ -1,0 +1,110 @@
+// What an allocator counts, sharded so that counting costs no thread another's cache line.
+
+#ifndef TENON_ALLOC_THREADS_THREAD_COUNTERS_H_
+#define TENON_ALLOC_THREADS_THREAD_COUNTERS_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "tenon/alloc/threads/thread_number.h"
+#include "tenon/core/memory/allocator.h"
+
+namespace tenon::alloc {
+
+// The counters behind AllocatorStats, some of their own for each thread number, and some that the
+// threads without a number share. Also knows whether a call that frees is under way, for what must
+// not go away meanwhile.
+//
+// `number` is the calling thread's ThreadNumber(), which allocators have at hand anyway.
+//
+// Threads: any. A thread with a number counts without atomic read-modify-write operations.
+class ThreadCounters {
+ public:
+  // A block of `size` bytes has been allocated.
+  void CountAllocation(uint32_t number, size_t size) noexcept {
+    Shard& shard = shards_[number];
+    Add(number, shard.allocated_bytes, size);
+    Add(number, shard.allocated_blocks, 1);
+  }
+
+  // A block has changed its size, wherever it stands now. The number of blocks is the same.
+  void CountResize(uint32_t number, size_t old_size, size_t new_size) noexcept {
+    Shard& shard = shards_[number];
+    Add(number, shard.allocated_bytes, new_size);
+    Add(number, shard.freed_bytes, old_size);
+  }
+
+  // A request could not be met.
+  void CountFailure(uint32_t number) noexcept { Add(number, shards_[number].failures, 1); }
+
+  // A call that frees a block begins, and later ends, on the same thread. The end is the last that
+  // the call does with what WaitForFrees protects.
+  void BeginFree(uint32_t number) noexcept { Add(number, shards_[number].begun_frees, 1); }
+  void EndFree(uint32_t number, size_t size) noexcept {
+    Shard& shard = shards_[number];
+    Add(number, shard.freed_bytes, size);
+    Add(number, shard.freed_blocks, 1);
+  }
+
+  // In place of EndFree, where a call that began turned out to free nothing.
+  void AbandonFree(uint32_t number) noexcept {
+    Add(number, shards_[number].begun_frees, ~uint64_t{0});  // Modulo 2^64, one less.
+  }
+
+  // Returns once every free has ended that has begun as far as the calling thread can know; what
+  // they did happens before it returns. May wait as well for those that begin meanwhile.
+  void WaitForFrees() const noexcept;
+
+  // Both at once, where a free protects nothing.
+  void CountFree(uint32_t number, size_t size) noexcept {
+    BeginFree(number);
+    EndFree(number, size);
+  }
+
+  // The sum. Exact when nobody counts; else a recent value, in which no block was freed that was
+  // not allocated (ALC-12). Where others count without a pause, what is live is an upper estimate:
+  // it may include what was allocated and freed while this was summing.
+  AllocatorStats Sum() const noexcept;
+
+ private:
+  using Counter = std::atomic<uint64_t>;
+
+  struct Shard {
+    Counter allocated_bytes{0};
+    Counter allocated_blocks{0};
+    Counter freed_bytes{0};
+    Counter freed_blocks{0};
+    Counter begun_frees{0};
+    Counter failures{0};
+    // Keeps the next shard out of this one's cache lines, whatever the alignment. Asking for
+    // alignment would ask it of every allocator on a stack, where GCC 12's address sanitizer does
+    // not give it.
+    char gap[64];
+  };
+
+  struct Freed {
+    uint64_t bytes = 0;
+    uint64_t blocks = 0;
+
+    friend bool operator==(const Freed&, const Freed&) = default;
+  };
+
+  Freed SumFreed() const noexcept;
+
+  static void Add(uint32_t number, Counter& counter, uint64_t value) noexcept {
+    if (number != kNoThreadNumber) [[likely]] {
+      counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_release);
+    } else {
+      counter.fetch_add(value, std::memory_order_release);
+    }
+  }
+
+  // The last is that of the threads without a number.
+  std::array<Shard, kMaxNumberedThreads + 1> shards_;
+};
+
+}  // namespace tenon::alloc
+
+#endif  // TENON_ALLOC_THREADS_THREAD_COUNTERS_H_
