@@ -136,18 +136,43 @@ TEST_P(EmbeddingTest, EveryConnectionOfABunchIsNoticed) {
   loop_.reset();
 }
 
-std::vector<const LoopBackendFactory*> UsableBackends() {
+// Of a backend without a descriptor to watch: says so, and goes on as before.
+class NoEmbeddingTest : public testing::TestWithParam<const LoopBackendFactory*> {};
+
+TEST_P(NoEmbeddingTest, IsUnimplementedAndLeavesALoopThatRuns) {
+  absl::StatusOr<Owned<Loop>> loop = OpenLoop({.backend = GetParam()->name()});
+  ASSERT_TRUE(loop.ok()) << loop.status();
+  EXPECT_EQ((*loop)->PollFd().status().code(), absl::StatusCode::kUnimplemented);
+  int completions = 0;
+  Operation timer(&Count, &completions);
+  timer.PrepareTimer(kMillisecondNs);
+  (*loop)->Submit(timer);
+  (*loop)->Run();
+  EXPECT_EQ(completions, 1);
+}
+
+// The linked backends that run here and have, or have not, a descriptor to watch. The asio backend
+// with a context of its own has none.
+std::vector<const LoopBackendFactory*> UsableBackends(bool with_descriptor) {
   std::vector<const LoopBackendFactory*> usable;
   for (const LoopBackendFactory* backend : LinkedBackends()) {
-    if (backend->Probe().ok()) usable.push_back(backend);
+    if (!backend->Probe().ok()) continue;
+    const bool has_descriptor = backend->name() != "asio";
+    if (has_descriptor == with_descriptor) usable.push_back(backend);
   }
   return usable;
 }
 
-INSTANTIATE_TEST_SUITE_P(Usable, EmbeddingTest, testing::ValuesIn(UsableBackends()),
-                         [](const testing::TestParamInfo<const LoopBackendFactory*>& info) {
-                           return std::string(info.param->name());
-                         });
+std::string NameOf(const testing::TestParamInfo<const LoopBackendFactory*>& info) {
+  return std::string(info.param->name());
+}
+
+INSTANTIATE_TEST_SUITE_P(Usable, EmbeddingTest, testing::ValuesIn(UsableBackends(true)), &NameOf);
+INSTANTIATE_TEST_SUITE_P(Usable, NoEmbeddingTest, testing::ValuesIn(UsableBackends(false)),
+                         &NameOf);
+// Which of the two there is depends on the set that is linked.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EmbeddingTest);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(NoEmbeddingTest);
 
 }  // namespace
 }  // namespace tenon::runtime

@@ -9,6 +9,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/log/check.h"
+#include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "tenon/core/loop/os_error.h"
@@ -42,6 +43,16 @@ absl::Status PinThisThread(int processor) {
 absl::Status OfLoop(uint32_t index, const absl::Status& status) {
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("loop ", index, ": ", status.message()));
+}
+
+// Destroys what a loop had its memory from.
+void EndAllocator(uint32_t index, AllocatorStack& allocator) {
+  if (!allocator.has_value()) return;
+  if (const AllocatorStats stats = allocator->Stats(); stats.live_blocks > 0) {
+    LOG(ERROR) << "loop " << index << " ends with " << stats.live_bytes << " bytes in "
+               << stats.live_blocks << " blocks that were not freed";
+  }
+  allocator.Reset();
 }
 
 // Calls a function on the thread of a running loop, and waits until it has returned.
@@ -107,16 +118,28 @@ absl::Status LoopGroup::StartMember(uint32_t index, int processor) {
   return status;
 }
 
-void LoopGroup::RunMember(Member& member) {
-  absl::Status status;
-  if (member.processor >= 0) status = PinThisThread(member.processor);
-  Owned<Loop> loop;
-  if (status.ok()) {
-    absl::StatusOr<Owned<Loop>> opened = OpenLoop(
-        {.backend = options_.backend, .options = options_.loop, .allocator = options_.allocator});
-    status = opened.status();
-    if (opened.ok()) loop = *std::move(opened);
+absl::Status LoopGroup::OpenMember(const Member& member, AllocatorStack& allocator,
+                                   Owned<Loop>& loop) {
+  if (member.processor >= 0) {
+    if (absl::Status status = PinThisThread(member.processor); !status.ok()) return status;
   }
+  LoopConfig config = {
+      .backend = options_.backend, .options = options_.loop, .allocator = options_.allocator};
+  if (!options_.allocator_spec.empty()) {
+    absl::StatusOr<AllocatorStack> own = OpenAllocator(options_.allocator_spec);
+    if (!own.ok()) return std::move(own).status();
+    allocator = *std::move(own);
+    config.allocator = &allocator.get();
+  }
+  absl::StatusOr<Owned<Loop>> opened = OpenLoop(config);
+  if (opened.ok()) loop = *std::move(opened);
+  return opened.status();
+}
+
+void LoopGroup::RunMember(Member& member) {
+  AllocatorStack allocator;
+  Owned<Loop> loop;
+  absl::Status status = OpenMember(member, allocator, loop);
   {
     absl::MutexLock lock(&member.mutex);
     member.loop = loop.get();
@@ -134,7 +157,10 @@ void LoopGroup::RunMember(Member& member) {
     }
     status = loop->Drain(DeadlineAfter(loop->Now(), timeout_ns));
     // Before whoever waits for the drain may go on and free what the loop's allocator stands on.
-    if (status.ok()) loop.reset();
+    if (status.ok()) {
+      loop.reset();
+      EndAllocator(member.index, allocator);
+    }
     absl::MutexLock lock(&member.mutex);
     member.command = Command::kRun;
     member.status = status;

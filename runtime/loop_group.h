@@ -14,6 +14,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "tenon/core/loop/loop.h"
+#include "tenon/core/memory/owned.h"
+#include "tenon/runtime/open_allocator.h"
 #include "tenon/runtime/open_loop.h"
 #include "tenon/runtime/tcp_socket.h"
 
@@ -24,6 +26,11 @@ struct LoopGroupOptions {
   absl::string_view backend = kAutomatic;
   LoopOptions loop = {};
   Allocator* allocator = nullptr;
+  // Unless empty, each loop has an allocator of its own by this spec (OpenAllocator), such as
+  // "jemalloc_arena": made on its thread, and destroyed there with the loop. `allocator` is then
+  // not used. What callbacks allocate from Loop::allocator() is freed before the loop's end; what
+  // is not is logged as an error.
+  absl::string_view allocator_spec = {};
   // How many loops, at most 1,024; 0 is one for each processor that this process may use.
   uint32_t loops = 0;
   // Keeps the thread of each loop on one processor, in turn over those the process may use.
@@ -48,8 +55,8 @@ class LoopGroup {
 
   static constexpr uint32_t kMaxLoops = 1024;
 
-  // Starts the threads and opens a loop on each. A failure of any (OpenLoop, a thread, pinning)
-  // ends those that were started and is returned with the number of the loop.
+  // Starts the threads and opens a loop on each. A failure of any (OpenAllocator, OpenLoop, a
+  // thread, pinning) ends those that were started and is returned with the number of the loop.
   static absl::StatusOr<std::unique_ptr<LoopGroup>> Start(const LoopGroupOptions& options);
 
   ~LoopGroup();
@@ -97,6 +104,7 @@ class LoopGroup {
 
   absl::Status StartMember(uint32_t index, int processor);
   void RunMember(Member& member);
+  absl::Status OpenMember(const Member& member, AllocatorStack& allocator, Owned<Loop>& loop);
   static absl::Status AwaitDrain(Member& member);
 
   const LoopGroupOptions options_;

@@ -42,6 +42,29 @@ TEST(LoopGroupTest, HasOneLoopForEachProcessorOnThatProcessor) {
   EXPECT_TRUE((*group)->Drain().ok());
 }
 
+TEST(LoopGroupTest, EachLoopHasAnAllocatorOfItsOwn) {
+  absl::StatusOr<std::unique_ptr<LoopGroup>> group =
+      LoopGroup::Start({.allocator_spec = "system", .loops = 2, .pin = false});
+  ASSERT_TRUE(group.ok()) << group.status();
+  const absl::StatusOr<SocketAddress> any_port = SocketAddress::Parse("127.0.0.1", 0);
+  ASSERT_TRUE(any_port.ok());
+  Allocator* seen[2] = {};
+  const auto on_listener = [](Loop& loop, Handle, uint32_t index, void* context) {
+    static_cast<Allocator**>(context)[index] = &loop.allocator();
+  };
+  ASSERT_TRUE((*group)->Listen(*any_port, {}, on_listener, seen).ok());
+  EXPECT_NE(seen[0], nullptr);
+  EXPECT_NE(seen[1], nullptr);
+  EXPECT_NE(seen[0], seen[1]);
+  EXPECT_TRUE((*group)->Drain().ok());
+}
+
+TEST(LoopGroupTest, AnAllocatorThatCannotBeMadeIsNamedWithTheLoop) {
+  const auto group = LoopGroup::Start({.allocator_spec = "sistem", .loops = 2, .pin = false});
+  ASSERT_FALSE(group.ok());
+  EXPECT_THAT(std::string(group.status().message()), HasSubstr("loop 0: allocator spec"));
+}
+
 TEST(LoopGroupTest, PostsBetweenLoopsArrive) {
   absl::StatusOr<std::unique_ptr<LoopGroup>> group = LoopGroup::Start({.loops = 2, .pin = false});
   ASSERT_TRUE(group.ok()) << group.status();

@@ -2,10 +2,9 @@
 
 #include <utility>
 
-#include "absl/base/no_destructor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "tenon/alloc/system/system_allocator.h"
+#include "tenon/runtime/process_heap.h"
 
 namespace tenon::runtime {
 namespace {
@@ -15,12 +14,6 @@ std::string LinkedNames() {
                        [](std::string* out, const LoopBackendFactory* backend) {
                          absl::StrAppend(out, backend->name());
                        });
-}
-
-// The process's heap has no state; neither has the object that stands for it.
-Allocator& ProcessHeap() {
-  static absl::NoDestructor<alloc::SystemAllocator> heap;
-  return *heap;
 }
 
 absl::StatusOr<const LoopBackendFactory*> FirstUsable(std::vector<SkippedBackend>* skipped) {
