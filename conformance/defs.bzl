@@ -1,6 +1,6 @@
-"""The conformance suite as tests of a backend, and binaries of the loop made wrong on purpose.
+"""The conformance suite as tests of a backend or an allocator, and binaries of the loop made wrong on purpose.
 
-    load("@tenon//conformance:defs.bzl", "backend_conformance_test")
+    load("@tenon//conformance:defs.bzl", "allocator_conformance_test", "backend_conformance_test")
 
     backend_conformance_test(
         name = "libuv_conformance_test",
@@ -8,9 +8,35 @@
         known_failures = "known_failures.txt",
         shard_count = 4,
     )
+
+    allocator_conformance_test(
+        name = "mimalloc_conformance_test",
+        allocator = ":mimalloc",  # a tenon_allocator
+    )
 """
 
-load("//bazel:backend.bzl", "tenon_backend_set")
+load("//bazel:backend.bzl", "tenon_allocator_set", "tenon_backend_set")
+
+def _conformance_test(name, main, known_failures, timeout_s, size, args, data, tags = [], **kwargs):
+    """What the tests of all facets are: `main` over the set `<name>_set`."""
+    if known_failures:
+        args = args + ["--known_failures=$(rootpath %s)" % known_failures]
+        data = data + [known_failures]
+    if timeout_s:
+        args = args + ["--timeout=%d" % timeout_s]
+    native.cc_test(
+        name = name,
+        size = size,
+        args = args,
+        data = data,
+        # It has no pidfd_open(2), with which the runner waits.
+        tags = tags + ["no_valgrind"],
+        deps = [
+            ":" + name + "_set",
+            main,
+        ],
+        **kwargs
+    )
 
 def backend_conformance_test(
         name,
@@ -43,20 +69,57 @@ def backend_conformance_test(
         testonly = True,
         visibility = ["//visibility:private"],
     )
-    if known_failures:
-        args = args + ["--known_failures=$(rootpath %s)" % known_failures]
-        data = data + [known_failures]
-    if timeout_s:
-        args = args + ["--timeout=%d" % timeout_s]
-    native.cc_test(
+    _conformance_test(
         name = name,
+        main = Label("//conformance/runner:backend_test_main"),
+        known_failures = known_failures,
+        timeout_s = timeout_s,
         size = size,
         args = args,
         data = data,
-        deps = [
-            ":" + name + "_set",
-            Label("//conformance/runner:backend_test_main"),
-        ],
+        **kwargs
+    )
+
+def allocator_conformance_test(
+        name,
+        allocator,
+        inner = [],
+        known_failures = None,
+        timeout_s = None,
+        size = "large",
+        args = [],
+        data = [],
+        **kwargs):
+    """A test that runs every rule of the allocator facet against one allocator, each in a process of its own.
+
+    A decorator is tested over an allocator of the suite, which refuses what it is told to, and in the compositions with
+    `inner` that the suite knows, such as tracking(system). Otherwise as backend_conformance_test.
+
+    Args:
+      name: of the test.
+      allocator: a tenon_allocator target.
+      inner: more tenon_allocator targets, to compose it with. They are tested as well.
+      known_failures: as for backend_conformance_test.
+      timeout_s: seconds after which a rule is killed; 30 unless said otherwise.
+      size: as for cc_test.
+      args: more arguments, such as `--seed=1` or `--subject='tracking*'`.
+      data: as for cc_test.
+      **kwargs: as for cc_test: shard_count, tags, timeout and others.
+    """
+    tenon_allocator_set(
+        name = name + "_set",
+        allocators = [allocator] + inner,
+        testonly = True,
+        visibility = ["//visibility:private"],
+    )
+    _conformance_test(
+        name = name,
+        main = Label("//conformance/runner:allocator_test_main"),
+        known_failures = known_failures,
+        timeout_s = timeout_s,
+        size = size,
+        args = args,
+        data = data,
         **kwargs
     )
 

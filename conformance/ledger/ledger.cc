@@ -95,15 +95,17 @@ std::map<int, std::string> ReadDescriptors() {
   return descriptors;
 }
 
-// Whether a line of /proc/<pid>/stat is that of a task on its way out (proc(5), fields 3 and 9). A
-// thread that was joined is: pthread_join returns before the kernel has removed it.
-bool IsExiting(const std::string& stat) {
-  constexpr uint64_t kExiting = 0x4;  // PF_EXITING of linux/sched.h
+// Whether a line of /proc/<pid>/stat is that of a thread which counts (proc(5), fields 3 and 9).
+// One on its way out does not: pthread_join returns before the kernel has removed it. Nor does one
+// of the kernel's own for io_uring, which has its name, "iou-...", only some time after its start.
+bool Counts(const std::string& stat) {
+  constexpr uint64_t kExiting = 0x4;    // PF_EXITING of linux/sched.h
+  constexpr uint64_t kIoWorker = 0x10;  // PF_IO_WORKER
   std::istringstream fields(stat.substr(stat.rfind(')') + 1));
   std::string state, parent, group, session, terminal, terminal_group;
   uint64_t flags = 0;
   fields >> state >> parent >> group >> session >> terminal >> terminal_group >> flags;
-  return state == "Z" || state == "X" || (flags & kExiting) != 0;
+  return state != "Z" && state != "X" && (flags & (kExiting | kIoWorker)) == 0;
 }
 
 std::map<pid_t, std::string> ReadThreads() {
@@ -111,11 +113,10 @@ std::map<pid_t, std::string> ReadThreads() {
   for (const int id : NumericEntries("/proc/self/task")) {
     std::ifstream file(absl::StrCat("/proc/self/task/", id, "/stat"));
     std::string stat;
-    if (!std::getline(file, stat) || IsExiting(stat)) continue;
+    if (!std::getline(file, stat) || !Counts(stat)) continue;
     // The name is in parentheses and may itself contain them.
     const size_t begin = stat.find('(') + 1;
-    const std::string name = stat.substr(begin, stat.rfind(')') - begin);
-    if (!absl::StartsWith(name, "iou-")) threads[id] = name;
+    threads[id] = stat.substr(begin, stat.rfind(')') - begin);
   }
   return threads;
 }

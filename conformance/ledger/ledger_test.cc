@@ -1,9 +1,11 @@
 #include "tenon/conformance/ledger/ledger.h"
 
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <barrier>
@@ -66,6 +68,15 @@ TEST(LedgerTest, FindsALeakedThread) {
   end.arrive_and_wait();
   leaked.join();
   EXPECT_THAT(ledger.Differences(), IsEmpty());
+}
+
+TEST(LedgerTest, LeavesOutTheThreadOfARing) {
+  io_uring_params parameters = {};
+  parameters.flags = IORING_SETUP_SQPOLL;  // a thread of the kernel's, at once
+  const Ledger ledger;
+  const UniqueFd ring(static_cast<int>(syscall(SYS_io_uring_setup, 1, &parameters)));
+  if (!ring.ok()) return;  // not on this kernel
+  EXPECT_THAT(ledger.Differences(), ElementsAre(HasSubstr("descriptor ")));
 }
 
 TEST(LedgerTest, FindsALeakedNamedMapping) {

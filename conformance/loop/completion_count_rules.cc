@@ -232,6 +232,25 @@ void OneEventCompletesAll(LoopRule& rule) {
   EXPECT_TRUE(TurnUntilDone(*loop, {&after})) << "the loop hangs after a burst of completions";
 }
 
+// Many operations complete as they are started, more than any queue has room for.
+void ReadyAtOnceCompletesAll(LoopRule& rule) {
+  constexpr size_t kCount = 5'000;
+  std::vector<RecordingOperation> polls(kCount);
+  const Owned<Loop> loop = MakeLoop(rule, kSmallQueue);
+  ASSERT_NE(loop, nullptr);
+  DescriptorPair pair = MakeSocketPair();
+  const Handle handle = AdoptOrFail(*loop, std::move(pair.ours));
+  for (RecordingOperation& poll : polls) {
+    poll.PreparePoll(handle, POLLOUT);
+    loop->Submit(poll);
+  }
+  TurnUntil(*loop, [&] { return loop->Stats().pending == 0; });
+  const auto complete = std::count_if(polls.begin(), polls.end(),
+                                      [](const auto& poll) { return poll.finals() == 1; });
+  ASSERT_EQ(static_cast<size_t>(complete), kCount)
+      << "of " << kCount << " operations that complete as they start, these have one completion";
+}
+
 // Room for as many descriptors as the rule needs, until it goes out of scope.
 class MoreDescriptors {
  public:
@@ -317,6 +336,7 @@ void CMP_1(LoopRule& rule) {
 
 void CMP_2(LoopRule& rule) {
   ASSERT_NO_FATAL_FAILURE(OneEventCompletesAll(rule));
+  ASSERT_NO_FATAL_FAILURE(ReadyAtOnceCompletesAll(rule));
   ASSERT_NO_FATAL_FAILURE(ManyDescriptorsCompleteAll(rule));
   ASSERT_NO_FATAL_FAILURE(ManyWorksCompleteAll(rule));
 }

@@ -14,26 +14,20 @@
 #ifndef TENON_CONFORMANCE_RULES_LOOP_RULE_H_
 #define TENON_CONFORMANCE_RULES_LOOP_RULE_H_
 
-#include <cstdint>
 #include <optional>
-#include <random>
-#include <string>
 #include <string_view>
-#include <utility>
 
-#include "tenon/conformance/rules/rule_context.h"
+#include "tenon/conformance/rules/facet_rule.h"
 #include "tenon/core/loop/backend_factory.h"
 
 namespace tenon::conformance {
 
 // A run of a loop rule against one backend.
-class LoopRule {
+class LoopRule : public FacetRule {
  public:
   // Both outlive the rule.
   LoopRule(RuleContext& context, const LoopBackendFactory& factory)
-      : context_(context), factory_(factory) {}
-  LoopRule(const LoopRule&) = delete;
-  LoopRule& operator=(const LoopRule&) = delete;
+      : FacetRule(context), factory_(factory) {}
 
   // What is tested. The suites see the backend through it and in no other way.
   const LoopBackendFactory& factory() const { return factory_; }
@@ -45,21 +39,7 @@ class LoopRule {
   // REQUIRES: it is one of them.
   bool Has(std::string_view capability);
 
-  // See RuleContext.
-  RuleContext& context() { return context_; }
-  std::string_view subject() const { return context_.subject(); }
-  Allocator& allocator() { return context_.allocator(); }
-  alloc::FaultAllocator& faults() { return context_.faults(); }
-  TrackingAllocator& tracking() { return context_.tracking(); }
-  uint64_t seed() const { return context_.seed(); }
-  std::mt19937_64& random() { return context_.random(); }
-  const std::string& temporary_directory() const { return context_.temporary_directory(); }
-  Ledger& ledger() { return context_.ledger(); }
-  void Inconclusive(std::string reason) { context_.Inconclusive(std::move(reason)); }
-  void Unsupported(std::string reason) { context_.Unsupported(std::move(reason)); }
-
  private:
-  RuleContext& context_;
   const LoopBackendFactory& factory_;
   std::optional<BackendCapabilities> capabilities_;
 };

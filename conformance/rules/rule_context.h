@@ -76,7 +76,12 @@ class RuleContext {
   // Return afterwards.
   void Unsupported(std::string reason);
 
+  // Anonymous memory that grew is no failure of this run: what is tested is a heap of the process,
+  // which keeps what was freed for what comes.
+  void KeepsFreedMemory() { keeps_freed_memory_ = true; }
+
   // For the runner.
+  bool keeps_freed_memory() const { return keeps_freed_memory_; }
   Outcome outcome() const { return outcome_; }
   const std::string& reason() const { return reason_; }
 
@@ -88,6 +93,7 @@ class RuleContext {
   Ledger ledger_;
   Outcome outcome_ = Outcome::kJudged;
   std::string reason_;
+  bool keeps_freed_memory_ = false;
 };
 
 }  // namespace tenon::conformance

@@ -86,6 +86,7 @@ class RuleTest : public testing::Test {
       Fail(absl::StrCat("left behind: ", absl::StrJoin(differences, "; ")));
       return false;
     }
+    if (context.keeps_freed_memory()) return false;
     const std::vector<std::string> grown = context.ledger().NewAnonymousMemory();
     if (grown.empty()) return false;
     if (run < kMaxRuns) return true;

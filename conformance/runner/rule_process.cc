@@ -12,6 +12,8 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -43,26 +45,26 @@ bool IsForTests(std::string_view variable) {
 }
 
 // This process's environment for a child: its C library maps nothing of its own accord, and the
-// thread sanitizer allows what rules do.
+// sanitizers allow what rules do, which is forking, and asking for more memory than there is.
 std::vector<std::string> ChildEnvironment() {
-  std::string tunables = LedgerTunables();
-  std::string tsan = "die_after_fork=0";
+  std::map<std::string, std::string, std::less<>> settings = {
+      {"GLIBC_TUNABLES", LedgerTunables()},
+      {"ASAN_OPTIONS", "allocator_may_return_null=1"},
+      {"TSAN_OPTIONS", "die_after_fork=0:allocator_may_return_null=1"}};
   std::vector<std::string> variables;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
     if (IsForTests(text)) continue;
     const std::pair<std::string_view, std::string_view> parts =
         absl::StrSplit(text, absl::MaxSplits('=', 1));
-    if (parts.first == "GLIBC_TUNABLES") {
-      tunables = absl::StrCat(parts.second, ":", tunables);
-    } else if (parts.first == "TSAN_OPTIONS") {
-      tsan = absl::StrCat(parts.second, ":", tsan);
-    } else {
+    const auto setting = settings.find(parts.first);
+    if (setting == settings.end()) {
       variables.emplace_back(text);
+    } else {
+      setting->second = absl::StrCat(parts.second, ":", setting->second);
     }
   }
-  variables.push_back(absl::StrCat("GLIBC_TUNABLES=", tunables));
-  variables.push_back(absl::StrCat("TSAN_OPTIONS=", tsan));
+  for (const auto& [name, value] : settings) variables.push_back(absl::StrCat(name, "=", value));
   return variables;
 }
 

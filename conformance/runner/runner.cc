@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -16,6 +17,12 @@ namespace {
 
 // How soon an interrupt is noticed that came just before a wait.
 constexpr std::chrono::milliseconds kInterruptLatency{200};
+
+// As a shell reads it.
+std::string Quoted(std::string_view name) {
+  const bool plain = name.find_first_of("()*? ") == std::string_view::npos;
+  return plain ? std::string(name) : absl::StrCat("'", name, "'");
+}
 
 // One rule of one subject, by position.
 struct Task {
@@ -110,8 +117,8 @@ class Supervisor {
               .verdict = judgement.verdict,
               .milliseconds = running.process->milliseconds(),
               .detail = std::move(judgement.detail),
-              .replay = absl::StrCat(options_.replay_program, " --rule=", rule.id,
-                                     " --subject=", subject.name, " --seed=", options_.seed)};
+              .replay = absl::StrCat(options_.replay_program, " --rule=", rule.id, " --subject=",
+                                     Quoted(subject.name), " --seed=", options_.seed)};
     running.process.reset();
     ++done_;
     if (result.verdict == Verdict::kFail) ++failed_;

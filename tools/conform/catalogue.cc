@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "tenon/conformance/report/escape.h"
+#include "tenon/conformance/rules/allocator_rules.h"
 #include "tenon/conformance/rules/loop_rules.h"
 
 namespace tenon::conformance {
@@ -78,6 +79,7 @@ std::string RulesTable(const std::vector<const Rule*>& rules) {
 std::vector<const Rule*> AllRules() {
   std::vector<const Rule*> rules;
   for (const Rule& rule : LoopRules()) rules.push_back(&rule);
+  for (const Rule& rule : AllocatorRules()) rules.push_back(&rule);
   return rules;
 }
 

@@ -31,6 +31,10 @@ TEST(CatalogueTest, SelectsByGlob) {
   const auto rules = SelectRules({.facets = {"loop"}, .subjects = {}, .rules = {"FIL-*"}});
   ASSERT_TRUE(rules.ok()) << rules.status();
   EXPECT_EQ(rules->size(), 2u);
+  const auto allocators = SelectRules({.facets = {"allocator"}, .subjects = {}, .rules = {"*-3"}});
+  ASSERT_TRUE(allocators.ok()) << allocators.status();
+  ASSERT_EQ(allocators->size(), 1u);
+  EXPECT_EQ(allocators->front()->id, "ALC-3");
   EXPECT_FALSE(SelectRules({.facets = {"pool"}, .subjects = {}, .rules = {}}).ok());
 }
 

@@ -57,7 +57,6 @@ class CheatingBackend final : public LoopBackend {
   }
 
   void Wake() noexcept override {}
-  int PollFd() const noexcept override { return -1; }
 
   int64_t Now() const noexcept override {
     timespec now = {};

@@ -1,4 +1,4 @@
-// conform: the conformance suite for the backends linked into this binary.
+// conform: the conformance suite for the backends and allocators linked into this binary.
 
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,11 +18,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tenon/conformance/runner/allocator_subject.h"
 #include "tenon/conformance/runner/loop_subject.h"
 #include "tenon/conformance/runner/rule_child.h"
 #include "tenon/conformance/runner/runner.h"
 #include "tenon/core/loop/backend_factory.h"
+#include "tenon/core/memory/allocator_factory.h"
 #include "tenon/tools/conform/catalogue.h"
+#include "tenon/tools/conform/differential_command.h"
 #include "tenon/tools/conform/options.h"
 #include "tenon/tools/conform/terminal.h"
 #include "tools/cpp/runfiles/runfiles.h"
@@ -38,6 +42,9 @@ std::vector<Subject> LinkedSubjects() {
   std::vector<Subject> subjects;
   for (const LoopBackendFactory* factory : runtime::LinkedBackends()) {
     subjects.push_back(LoopSubject(*factory, {}));
+  }
+  for (Subject& subject : AllocatorSubjects(runtime::LinkedAllocators())) {
+    subjects.push_back(std::move(subject));
   }
   return subjects;
 }
@@ -104,6 +111,10 @@ int ExecMutants(char** argv) {
 }
 
 int Main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "differential") {
+    return RunDifferential(std::vector<std::string>(argv + 2, argv + argc),
+                           runtime::LinkedBackends(), ReplayProgram(argv[0]));
+  }
   const absl::StatusOr<Options> options =
       ParseOptions(std::vector<std::string>(argv + 1, argv + argc));
   if (!options.ok()) return Complain(options.status(), kExitUsage);

@@ -1,18 +1,16 @@
 #include "tenon/tools/conform/mutants.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
+#include "absl/log/check.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "tenon/conformance/report/escape.h"
-#include "tenon/conformance/rules/loop_rule.h"
-#include "tenon/conformance/rules/loop_rules.h"
-#include "tenon/conformance/runner/loop_subject.h"
 #include "tenon/conformance/runner/selection.h"
-#include "tenon/tools/conform/cheaters.h"
 
 namespace tenon::conformance {
 namespace {
@@ -20,25 +18,6 @@ namespace {
 constexpr std::string_view kGood = "good";
 constexpr std::string_view kMutantPrefix = "mutant-";
 constexpr std::string_view kCheaterPrefix = "cheater-";
-
-// Rules that no backend can pass which does not do the work.
-constexpr std::string_view kCheaterRules[] = {"CMP-3", "CMP-5", "CAN-1"};
-
-void SwitchOn([[maybe_unused]] const LoopMutant& mutant) {
-#ifdef TENON_LOOP_MUTATIONS
-  if (mutant.loop_mutation.has_value()) SetLoopMutation(*mutant.loop_mutation);
-#endif
-}
-
-// The rule on the mutant, which is made in the process that runs it.
-BoundRule BindMutant(const Rule& rule, LoopRuleBody body, const LoopMutant& mutant,
-                     const LoopBackendFactory& base) {
-  return {&rule, [&rule, body, mutant, &base](RuleContext& context) {
-            SwitchOn(mutant);
-            const LoopBackendFactory& wrong = mutant.wrap != nullptr ? *mutant.wrap(base) : base;
-            BindLoopRule(rule, body, wrong).body(context);
-          }};
-}
 
 const RuleResult* Find(const Report& report, std::string_view subject, std::string_view rule) {
   for (const SubjectReport& candidate : report.subjects) {
@@ -50,11 +29,11 @@ const RuleResult* Find(const Report& report, std::string_view subject, std::stri
   return nullptr;
 }
 
-MutantResult JudgeMutant(const LoopMutant& mutant, const RuleResult& wrong,
+MutantResult JudgeMutant(const BoundMutant& mutant, const RuleResult& wrong,
                          const RuleResult* good) {
   MutantResult result = {.rule = wrong.rule, .mutant = mutant.name, .verdict = wrong.verdict};
   if (good == nullptr || good->verdict != Verdict::kPass) {
-    result.reason = absl::StrCat("the good backend does not pass: ",
+    result.reason = absl::StrCat("the good one does not pass: ",
                                  good == nullptr ? "not run" : Headline(good->detail));
   } else if (wrong.verdict != Verdict::kFail) {
     result.reason = absl::StrCat("not failed: ", VerdictName(wrong.verdict),
@@ -70,6 +49,73 @@ MutantResult JudgeMutant(const LoopMutant& mutant, const RuleResult& wrong,
   return result;
 }
 
+// The subject of each mutant: by its rule, and by a number from the second one of a rule on.
+std::vector<std::string> SubjectNames(const std::vector<BoundMutant>& mutants) {
+  std::map<std::string_view, int> seen;
+  std::vector<std::string> names;
+  for (const BoundMutant& mutant : mutants) {
+    const int number = ++seen[mutant.rule];
+    names.push_back(number == 1 ? absl::StrCat(kMutantPrefix, mutant.rule)
+                                : absl::StrCat(kMutantPrefix, mutant.rule, "-", number));
+  }
+  return names;
+}
+
+// The rule of this id; null if the suite has none.
+const Rule* FindRule(const MutantSuite& suite, std::string_view id) {
+  for (const BoundRule& bound : suite.good) {
+    if (bound.rule->id == id) return bound.rule;
+  }
+  return nullptr;
+}
+
+Subject MakeSubject(const MutantSuite& suite, std::string name, std::vector<BoundRule> rules) {
+  return {.name = std::move(name),
+          .facet = suite.facet,
+          .rules = std::move(rules),
+          .known_failures = {}};
+}
+
+void AddSubjects(const MutantSuite& suite, const std::vector<std::string>& patterns,
+                 std::vector<Subject>& subjects) {
+  const std::vector<std::string> names = SubjectNames(suite.mutants);
+  std::vector<BoundRule> selected;
+  for (const BoundRule& bound : suite.good) {
+    if (Selected(patterns, bound.rule->id)) selected.push_back(bound);
+  }
+  if (selected.empty()) return;
+  for (size_t i = 0; i < suite.mutants.size(); ++i) {
+    const BoundMutant& mutant = suite.mutants[i];
+    const Rule* const rule = FindRule(suite, mutant.rule);
+    CHECK(rule != nullptr) << "a mutant of " << mutant.rule << ", which is no rule";
+    if (!Selected(patterns, rule->id) || !mutant.body) continue;
+    subjects.push_back(MakeSubject(suite, names[i], {{rule, mutant.body}}));
+  }
+  subjects.push_back(MakeSubject(suite, std::string(kGood), std::move(selected)));
+  for (const BoundCheater& cheater : suite.cheaters) {
+    subjects.push_back(
+        MakeSubject(suite, absl::StrCat(kCheaterPrefix, cheater.name), cheater.rules));
+  }
+}
+
+void JudgeSuite(const Report& report, const MutantSuite& suite, MutantReport& judged) {
+  std::set<std::string_view> with_mutant;
+  const std::vector<std::string> names = SubjectNames(suite.mutants);
+  for (size_t i = 0; i < suite.mutants.size(); ++i) {
+    const BoundMutant& mutant = suite.mutants[i];
+    if (!mutant.body) continue;
+    with_mutant.insert(mutant.rule);
+    const RuleResult* const wrong = Find(report, names[i], mutant.rule);
+    if (wrong == nullptr) continue;
+    judged.mutants.push_back(JudgeMutant(mutant, *wrong, Find(report, kGood, mutant.rule)));
+  }
+  for (const BoundRule& bound : suite.good) {
+    if (!with_mutant.contains(bound.rule->id)) {
+      judged.rules_without_mutant.emplace_back(bound.rule->id);
+    }
+  }
+}
+
 size_t CountKilled(const MutantReport& report) {
   return std::count_if(report.mutants.begin(), report.mutants.end(),
                        [](const MutantResult& result) { return result.killed; });
@@ -83,66 +129,28 @@ std::string Padded(std::string_view text, size_t width) {
 
 }  // namespace
 
-std::vector<LoopMutant> LoopMutants() {
-  return {
-#define TENON_RULE(name, ...) loop_mutants::name(),
-#include "tenon/conformance/rules/loop_rules.inc"
-#undef TENON_RULE
-  };
+size_t IndexOf(std::string_view id, absl::Span<const Rule> rules) {
+  return static_cast<size_t>(
+      std::find_if(rules.begin(), rules.end(), [&](const Rule& rule) { return rule.id == id; }) -
+      rules.begin());
 }
 
-std::vector<Subject> MutantSubjects(const LoopBackendFactory& base,
+std::vector<Subject> MutantSubjects(const std::vector<MutantSuite>& suites,
                                     const std::vector<std::string>& patterns) {
-  const absl::Span<const Rule> rules = LoopRules();
-  const std::vector<LoopMutant> mutants = LoopMutants();
-  Subject good = {.name = std::string(kGood), .facet = "loop", .rules = {}, .known_failures = {}};
   std::vector<Subject> subjects;
-  for (size_t i = 0; i < rules.size(); ++i) {
-    if (!Selected(patterns, rules[i].id)) continue;
-    good.rules.push_back(BindLoopRule(rules[i], LoopRuleBodies()[i], base));
-    subjects.push_back({.name = absl::StrCat(kMutantPrefix, rules[i].id),
-                        .facet = "loop",
-                        .rules = {BindMutant(rules[i], LoopRuleBodies()[i], mutants[i], base)},
-                        .known_failures = {}});
-  }
-  subjects.push_back(std::move(good));
-  for (const Cheater& cheater : LoopCheaters()) {
-    Subject subject = {.name = absl::StrCat(kCheaterPrefix, cheater.name),
-                       .facet = "loop",
-                       .rules = {},
-                       .known_failures = {}};
-    for (size_t i = 0; i < rules.size(); ++i) {
-      if (std::find(std::begin(kCheaterRules), std::end(kCheaterRules), rules[i].id) ==
-          std::end(kCheaterRules)) {
-        continue;
-      }
-      subject.rules.push_back(BindLoopRule(rules[i], LoopRuleBodies()[i], *cheater.factory));
-    }
-    subjects.push_back(std::move(subject));
-  }
+  for (const MutantSuite& suite : suites) AddSubjects(suite, patterns, subjects);
   return subjects;
 }
 
-MutantReport JudgeMutants(const Report& report) {
+MutantReport JudgeMutants(const Report& report, const std::vector<MutantSuite>& suites) {
   MutantReport judged;
-  const absl::Span<const Rule> rules = LoopRules();
-  const std::vector<LoopMutant> mutants = LoopMutants();
-  for (size_t i = 0; i < rules.size(); ++i) {
-    const std::string subject = absl::StrCat(kMutantPrefix, rules[i].id);
-    const RuleResult* const wrong = Find(report, subject, rules[i].id);
-    if (mutants[i].rule != rules[i].id ||
-        (mutants[i].wrap == nullptr && !mutants[i].loop_mutation.has_value())) {
-      judged.rules_without_mutant.emplace_back(rules[i].id);
-    } else if (wrong != nullptr) {
-      judged.mutants.push_back(JudgeMutant(mutants[i], *wrong, Find(report, kGood, rules[i].id)));
-    }
-  }
+  for (const MutantSuite& suite : suites) JudgeSuite(report, suite, judged);
   for (const SubjectReport& subject : report.subjects) {
     std::string_view name = subject.name;
     if (!absl::ConsumePrefix(&name, kCheaterPrefix)) continue;
     for (const RuleResult& result : subject.rules) {
-      judged.cheaters.push_back(
-          {std::string(name), result.rule, result.verdict, Headline(result.detail)});
+      judged.cheaters.push_back({absl::StrCat(subject.facet, ": ", name), result.rule,
+                                 result.verdict, Headline(result.detail)});
     }
   }
   return judged;

@@ -3,26 +3,51 @@
 #ifndef TENON_TOOLS_CONFORM_MUTANTS_H_
 #define TENON_TOOLS_CONFORM_MUTANTS_H_
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "tenon/conformance/rules/loop_mutant.h"
+#include "tenon/conformance/rules/rule.h"
 #include "tenon/conformance/runner/report.h"
 #include "tenon/conformance/runner/subject.h"
-#include "tenon/core/loop/backend_factory.h"
 
 namespace tenon::conformance {
 
-// The mutant of each of LoopRules(), in the same order.
-std::vector<LoopMutant> LoopMutants();
+// A mutant, ready to run.
+struct BoundMutant {
+  // See LoopMutant.
+  std::string_view name;
+  std::string_view rule;
+  std::string_view expected_reason;
+  // Makes the mutant, in the process that runs it, and then the rule on it. Empty where the mutant
+  // does nothing wrong.
+  std::function<void(RuleContext& context)> body;
+};
 
-// Subjects of the rules selected by `patterns`, on `base`: for each rule one that is good ("good")
-// and one mutant ("mutant-TD-4"); and the cheaters ("cheater-hangs"), each on the same few rules.
-// `base` outlives the result.
-std::vector<Subject> MutantSubjects(const LoopBackendFactory& base,
+// An implementation that does not do the work, and rules that none can pass without.
+struct BoundCheater {
+  std::string_view name;
+  std::vector<BoundRule> rules;
+};
+
+// All that proves the rules of one facet.
+struct MutantSuite {
+  std::string facet;
+  // Every rule of the facet, in the order of the catalogue, on the good implementation.
+  std::vector<BoundRule> good;
+  std::vector<BoundMutant> mutants;
+  std::vector<BoundCheater> cheaters;
+};
+
+// The place of a rule in `rules`, or their number if it is not one.
+size_t IndexOf(std::string_view id, absl::Span<const Rule> rules);
+
+// Subjects of the rules selected by `patterns`: for each suite one that is good ("good"), for each
+// mutant one ("mutant-TD-4", and for a second one of the rule "mutant-TD-4-2"), and the cheaters
+// ("cheater-hangs"), on all their rules unless none of the suite's is selected.
+std::vector<Subject> MutantSubjects(const std::vector<MutantSuite>& suites,
                                     const std::vector<std::string>& patterns);
 
 // What became of one mutant.
@@ -38,6 +63,7 @@ struct MutantResult {
 
 // What became of one cheater on one rule.
 struct CheaterResult {
+  // "loop: hangs".
   std::string cheater;
   const Rule* rule = nullptr;
   Verdict verdict = Verdict::kInconclusive;
@@ -50,8 +76,8 @@ struct MutantReport {
   std::vector<CheaterResult> cheaters;
 };
 
-// Judges the report of a run of MutantSubjects.
-MutantReport JudgeMutants(const Report& report);
+// Judges the report of a run of MutantSubjects of the same suites.
+MutantReport JudgeMutants(const Report& report, const std::vector<MutantSuite>& suites);
 
 // Cheaters, and those of them that are red: some rule failed on them, none passed.
 int CountCheaters(const MutantReport& report);

@@ -1,12 +1,17 @@
 #include "tenon/tools/conform/mutants.h"
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tenon/conformance/allocator/model_allocator.h"
+#include "tenon/conformance/rules/allocator_rules.h"
 #include "tenon/conformance/rules/loop_rules.h"
+#include "tenon/tools/conform/allocator_mutant_suite.h"
+#include "tenon/tools/conform/loop_mutant_suite.h"
 
 namespace tenon::conformance {
 namespace {
@@ -15,7 +20,13 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-const Rule& First() { return LoopRules()[0]; }
+const Rule& First() { return AllocatorRules()[0]; }
+
+const std::vector<MutantSuite>& Suites() {
+  static const auto* const suites = new std::vector<MutantSuite>{
+      AllocatorMutantSuite(ModelAllocatorFactory(), AllocatorMutants())};
+  return *suites;
+}
 
 RuleResult Result(const Rule& rule, Verdict verdict, std::string detail = "") {
   return {.rule = &rule, .verdict = verdict, .detail = std::move(detail)};
@@ -25,15 +36,17 @@ RuleResult Result(const Rule& rule, Verdict verdict, std::string detail = "") {
 Report RunOf(RuleResult good, RuleResult mutant, std::vector<RuleResult> cheater) {
   Report report;
   report.subjects = {
-      {"mutant-" + std::string(First().id), "loop", {std::move(mutant)}},
-      {"good", "loop", {std::move(good)}},
-      {"cheater-sleeps", "loop", std::move(cheater)},
+      {"mutant-" + std::string(First().id), "allocator", {std::move(mutant)}},
+      {"good", "allocator", {std::move(good)}},
+      {"cheater-sleeps", "allocator", std::move(cheater)},
   };
   return report;
 }
 
 // The detail of a failure for the expected reason.
-std::string Expected() { return "a.cc:1: " + std::string(LoopMutants()[0].expected_reason) + " x"; }
+std::string Expected() {
+  return "a.cc:1: " + std::string(AllocatorMutants()[0].expected_reason) + " x";
+}
 
 TEST(LoopMutantsTest, EachIsOfItsRuleAndDoesSomething) {
   const std::vector<LoopMutant> mutants = LoopMutants();
@@ -47,10 +60,37 @@ TEST(LoopMutantsTest, EachIsOfItsRuleAndDoesSomething) {
   }
 }
 
+TEST(AllocatorMutantsTest, EachIsOfItsRuleAndDoesSomething) {
+  const std::vector<AllocatorMutant> mutants = AllocatorMutants();
+  ASSERT_EQ(mutants.size(), AllocatorRules().size());
+  for (size_t i = 0; i < mutants.size(); ++i) {
+    EXPECT_EQ(mutants[i].rule, AllocatorRules()[i].id);
+    EXPECT_FALSE(mutants[i].name.empty()) << mutants[i].rule;
+    EXPECT_FALSE(mutants[i].expected_reason.empty()) << mutants[i].rule;
+    EXPECT_NE(mutants[i].wrap, nullptr) << mutants[i].rule;
+  }
+}
+
+TEST(MutantSubjectsTest, AreTheSelectedRulesTheGoodOneAndTheCheaters) {
+  std::set<std::string> names;
+  for (const Subject& subject : MutantSubjects(Suites(), {"ALC-1", "ALC-2"})) {
+    names.insert(subject.name);
+    if (subject.name == "good") {
+      EXPECT_THAT(subject.rules, SizeIs(2));
+    }
+  }
+  EXPECT_TRUE(names.contains("good"));
+  EXPECT_TRUE(names.contains("mutant-ALC-1"));
+  EXPECT_TRUE(names.contains("cheater-hangs"));
+  EXPECT_FALSE(names.contains("mutant-ALC-3"));
+  EXPECT_THAT(MutantSubjects(Suites(), {"TD-4"}), IsEmpty());
+}
+
 TEST(JudgeMutantsTest, KilledForTheExpectedReason) {
-  const MutantReport judged = JudgeMutants(RunOf(Result(First(), Verdict::kPass),
-                                                 Result(First(), Verdict::kFail, Expected()),
-                                                 {Result(First(), Verdict::kFail, "x")}));
+  const MutantReport judged = JudgeMutants(
+      RunOf(Result(First(), Verdict::kPass), Result(First(), Verdict::kFail, Expected()),
+            {Result(First(), Verdict::kFail, "x")}),
+      Suites());
   ASSERT_THAT(judged.mutants, SizeIs(1));
   EXPECT_TRUE(judged.mutants[0].killed) << judged.mutants[0].reason;
   EXPECT_THAT(judged.rules_without_mutant, IsEmpty());
@@ -71,7 +111,7 @@ TEST(JudgeMutantsTest, AliveOtherwise) {
   };
   for (const auto& [good, mutant] : runs) {
     const MutantReport judged =
-        JudgeMutants(RunOf(good, mutant, {Result(First(), Verdict::kFail, "x")}));
+        JudgeMutants(RunOf(good, mutant, {Result(First(), Verdict::kFail, "x")}), Suites());
     ASSERT_THAT(judged.mutants, SizeIs(1));
     EXPECT_FALSE(judged.mutants[0].killed) << judged.mutants[0].reason;
     EXPECT_FALSE(AllCaught(judged));
@@ -83,15 +123,15 @@ TEST(JudgeMutantsTest, ACheaterThatPassesAnythingIsGreen) {
   const RuleResult mutant = Result(First(), Verdict::kFail, Expected());
   const RuleResult red = Result(First(), Verdict::kFail, "x");
   const RuleResult undecided = Result(First(), Verdict::kInconclusive, "x");
-  EXPECT_EQ(CountRedCheaters(JudgeMutants(RunOf(good, mutant, {red, undecided}))), 1);
-  EXPECT_EQ(CountRedCheaters(JudgeMutants(RunOf(good, mutant, {red, good}))), 0);
-  EXPECT_EQ(CountRedCheaters(JudgeMutants(RunOf(good, mutant, {undecided}))), 0);
-  EXPECT_FALSE(AllCaught(JudgeMutants(RunOf(good, mutant, {red, good}))));
+  EXPECT_EQ(CountRedCheaters(JudgeMutants(RunOf(good, mutant, {red, undecided}), Suites())), 1);
+  EXPECT_EQ(CountRedCheaters(JudgeMutants(RunOf(good, mutant, {red, good}), Suites())), 0);
+  EXPECT_EQ(CountRedCheaters(JudgeMutants(RunOf(good, mutant, {undecided}), Suites())), 0);
+  EXPECT_FALSE(AllCaught(JudgeMutants(RunOf(good, mutant, {red, good}), Suites())));
 }
 
 TEST(JudgeMutantsTest, NothingProvesNothing) {
   EXPECT_FALSE(AllCaught(MutantReport()));
-  EXPECT_FALSE(AllCaught(JudgeMutants(Report())));
+  EXPECT_FALSE(AllCaught(JudgeMutants(Report(), Suites())));
 }
 
 }  // namespace

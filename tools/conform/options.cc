@@ -16,15 +16,18 @@ namespace tenon::conformance {
 namespace {
 
 constexpr std::string_view kHelp =
-    R"(conform runs the conformance suite against the backends it is linked with.
+    R"(conform runs the conformance suite against the backends and allocators it is linked with.
 
-  conform [FLAGS]            runs every rule on every backend, each in a process of its own
+  conform [FLAGS]            runs every rule on every subject, each in a process of its own
   conform --list             lists the rules
   conform --explain RULE     says what a rule demands, why, where it comes from, and its mutant
   conform mutants [FLAGS]    proves the suite: each rule must fail on its mutant
+  conform differential [FLAGS]
+                             runs random scripts on several backends and compares them; has a
+                             --help of its own
 
-  --facet GLOB[,GLOB...]     facets to run (loop)
-  --subject GLOB[,GLOB...]   backends to run; for mutants, the one that is made wrong
+  --facet GLOB[,GLOB...]     facets to run: loop, allocator
+  --subject GLOB[,GLOB...]   backends and allocators to run; for mutants, what is made wrong
   --rule GLOB[,GLOB...]      rules to run, such as TD-4 or 'CAN-*'
   --format FORMAT            table, json, junit or markdown; --list: no junit; mutants: table, json
   --out FILE                 writes there instead of to standard output
@@ -33,7 +36,7 @@ constexpr std::string_view kHelp =
   --timeout SECONDS          after which a rule is killed; 30 by default, 10 for mutants
   --help                     this text
 
-Exit status: 0 when every backend is as it declares to be (mutants: all were caught), 1 when not,
+Exit status: 0 when every subject is as it declares to be (mutants: all were caught), 1 when not,
 2 for arguments that make no sense, 130 when interrupted.
 )";
 
@@ -44,9 +47,25 @@ const std::vector<std::string>& FlagNames() {
   return *names;
 }
 
+// Splits at the commas that are in no parentheses: "system,quota(64MiB,system)" is two.
+std::vector<std::string_view> SplitList(std::string_view value) {
+  std::vector<std::string_view> parts;
+  int depth = 0;
+  size_t begin = 0;
+  for (size_t i = 0; i < value.size(); ++i) {
+    if (value[i] == '(') ++depth;
+    if (value[i] == ')') --depth;
+    if (value[i] != ',' || depth > 0) continue;
+    parts.push_back(value.substr(begin, i - begin));
+    begin = i + 1;
+  }
+  parts.push_back(value.substr(begin));
+  return parts;
+}
+
 absl::Status AddPatterns(std::string_view flag, std::string_view value,
                          std::vector<std::string>& patterns) {
-  for (const std::string_view pattern : absl::StrSplit(value, ',')) {
+  for (const std::string_view pattern : SplitList(value)) {
     if (pattern.empty()) return absl::InvalidArgumentError(absl::StrCat(flag, ": an empty name"));
     patterns.emplace_back(pattern);
   }
@@ -124,7 +143,9 @@ absl::Status ParseWord(std::string_view word, size_t position, Options& options)
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("\"", word, "\" is no command; there is: mutants. Rules are chosen by --rule"));
+      absl::StrCat("\"", word,
+                   "\" is no command; there are: mutants, differential. "
+                   "Rules are chosen by --rule"));
 }
 
 }  // namespace

@@ -41,6 +41,9 @@ TEST(ParseOptionsTest, ListsAreSplitAndRepeated) {
   const Options options = Parse({"--rule=TD-1,CAN-*", "--rule", "FIL-1", "--subject=epoll"});
   EXPECT_THAT(options.selection.rules, ElementsAre("TD-1", "CAN-*", "FIL-1"));
   EXPECT_THAT(options.selection.subjects, ElementsAre("epoll"));
+  // Not within the parentheses of a composition.
+  EXPECT_THAT(Parse({"--subject=epoll,quota(64MiB,tracking(system)),asio"}).selection.subjects,
+              ElementsAre("epoll", "quota(64MiB,tracking(system))", "asio"));
 }
 
 TEST(ParseOptionsTest, ReadsValues) {

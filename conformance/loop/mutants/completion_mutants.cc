@@ -130,12 +130,17 @@ class LosesBufferOnCancel final : public BackendDecorator {
     return BackendDecorator::RegisterBuffers(pool);
   }
   void Cancel(Operation& operation, CompletionSink& sink) noexcept override {
-    if (operation.pooled_buffer()) pool_->Take();
+    loses_next_ |= operation.pooled_buffer();
     BackendDecorator::Cancel(operation, sink);
+  }
+  void ReturnBuffer(uint16_t id) noexcept override {
+    if (!std::exchange(loses_next_, false)) return BackendDecorator::ReturnBuffer(id);
+    pool_->Lend(id);
   }
 
  private:
   BufferPool* pool_ = nullptr;
+  bool loses_next_ = false;
 };
 
 }  // namespace

@@ -46,8 +46,9 @@ class BackendDecorator : public LoopBackend {
   void Wait(int64_t deadline_ns, CompletionSink& sink) noexcept override {
     good_->Wait(deadline_ns, sink);
   }
+  int64_t Flush() noexcept override { return good_->Flush(); }
   void Wake() noexcept override { good_->Wake(); }
-  int PollFd() const noexcept override { return good_->PollFd(); }
+  absl::StatusOr<int> PollFd() noexcept override { return good_->PollFd(); }
   int64_t Now() const noexcept override { return good_->Now(); }
   absl::Status RegisterBuffers(BufferPool& pool) noexcept override {
     return good_->RegisterBuffers(pool);

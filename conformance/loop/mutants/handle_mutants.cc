@@ -1,5 +1,7 @@
 // Loops and backends that mistreat descriptors: HDL-1 … HDL-6.
 
+#include <fcntl.h>
+
 #include <poll.h>
 #include <sys/epoll.h>
 
@@ -27,7 +29,11 @@ class AttachesInName final : public InterceptingBackend {
 
   absl::Status Attach(uint32_t slot, int fd, DescriptorKind kind) noexcept override {
     const absl::Status status = good().Attach(slot, fd, kind);
-    if (status.ok() || absl::IsUnimplemented(status)) return status;
+    if (absl::IsUnimplemented(status)) return status;
+    // A backend whose Attach makes no system call cannot be refused one; this one makes its own.
+    const bool refused = !status.ok() || ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL)) != 0;
+    if (!refused) return status;
+    if (status.ok()) good().Detach(slot, fd);
     refused_.insert(slot);
     return absl::OkStatus();
   }

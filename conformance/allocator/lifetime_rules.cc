@@ -1,0 +1,337 @@
+// ALC-10, ALC-11 and ALC-18: the end of an allocator, and what comes after it.
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tenon/conformance/allocator/held_block.h"
+#include "tenon/conformance/allocator/in_time.h"
+#include "tenon/conformance/allocator/private_memory.h"
+#include "tenon/conformance/allocator/recycling_memory.h"
+#include "tenon/conformance/allocator/sanitizers.h"
+#include "tenon/conformance/allocator/workload.h"
+#include "tenon/conformance/rules/allocator_rule.h"
+
+namespace tenon::conformance {
+namespace {
+
+constexpr size_t kHuge = ~size_t{0} / 2;
+
+// Destroys an allocator that has live blocks, and others that a thread has just freed.
+void LeaveBlocksBehind(AllocatorRule& rule, uint64_t seed) {
+  const bool foreign = rule.traits().foreign_free;
+  Worker other;
+  Owned<Allocator> allocator = rule.Make();
+  ASSERT_NE(allocator, nullptr);
+  Workload here(*allocator, seed, {.max_blocks = 2000, .max_size = 1000});
+  here.Run(Scaled(5000));
+  std::vector<HeldBlock> blocks = here.Abandon();
+  const auto use = [&] {
+    // Every second one is freed, and the owner does nothing afterwards.
+    for (size_t i = 0; foreign && i < blocks.size(); i += 2) Release(*allocator, blocks[i]);
+    Workload there(*allocator, seed + 1, {.max_blocks = 200});
+    there.Run(Scaled(1000));
+  };
+  other.Do(use);
+  allocator.reset();
+}
+
+// Destroys an allocator whose blocks a thread frees: the last free has been begun, and whether it
+// has ended nobody has said.
+void EndWhileFreesReturn(AllocatorRule& rule) {
+  constexpr int kBlocks = 200;
+  // Over the process heap: what orders the threads is the allocator's own wait, or nothing.
+  Owned<Allocator> allocator = rule.MakeOverSystem();
+  ASSERT_NE(allocator, nullptr);
+  std::vector<std::pair<void*, Layout>> blocks;
+  for (size_t i = 0; i < kBlocks; ++i) {
+    const Layout layout = {.size = size_t{16} << (i % 12)};
+    blocks.emplace_back(allocator->Allocate(layout).ptr, layout);
+    ASSERT_NE(blocks.back().first, nullptr);
+  }
+  std::atomic<int> freed = 0;
+  std::thread other([&freed, &blocks, allocator = allocator.get()] {
+    for (const auto& [ptr, layout] : blocks) {
+      allocator->Deallocate(ptr, layout);
+      // Relaxed, which tells the number and orders nothing.
+      freed.fetch_add(1, std::memory_order_relaxed);
+    }
+  });
+  while (freed.load(std::memory_order_relaxed) != kBlocks) std::this_thread::yield();
+  allocator.reset();
+  other.join();
+}
+
+// An inner allocator in which a free of the chosen thread stays, until the decorator is gone or has
+// had time to go.
+//
+// Threads: any.
+class LingeringInner final : public Allocator {
+ public:
+  explicit LingeringInner(Allocator& memory) : memory_(memory) {}
+
+  Block Allocate(Layout layout) noexcept override { return memory_.Allocate(layout); }
+  void Deallocate(void* ptr, Layout layout) noexcept override {
+    Linger();
+    memory_.Deallocate(ptr, layout);
+  }
+  AllocatorStats Stats() const noexcept override { return {}; }
+  AllocatorTraits traits() const noexcept override {
+    return {.thread_safe = true, .foreign_free = true};
+  }
+
+  // The next free of the calling thread stays; EndFrees: there will be none.
+  void LetLinger() {
+    const absl::MutexLock lock(&mutex_);
+    lingerer_ = std::this_thread::get_id();
+  }
+  void EndFrees() {
+    const absl::MutexLock lock(&mutex_);
+    ended_ = true;
+  }
+
+  // Waits until a free stays here. Returns false where all have ended without.
+  bool WaitForFree() {
+    const absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(this, &LingeringInner::IsInsideOrEnded));
+    return inside_;
+  }
+
+  // The decorator is gone. Returns whether it went with the free still inside it.
+  bool NoteEnd() {
+    const absl::MutexLock lock(&mutex_);
+    gone_ = true;
+    return inside_;
+  }
+
+ private:
+  void Linger() {
+    const absl::MutexLock lock(&mutex_);
+    if (lingerer_ != std::this_thread::get_id()) return;
+    lingerer_ = {};
+    inside_ = true;
+    mutex_.AwaitWithTimeout(absl::Condition(&gone_), absl::Milliseconds(50));
+    inside_ = false;
+  }
+  bool IsInsideOrEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return inside_ || ended_; }
+
+  Allocator& memory_;
+  absl::Mutex mutex_;
+  std::thread::id lingerer_ ABSL_GUARDED_BY(mutex_);
+  bool inside_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// Destroys an allocator while a free is inside it for certain.
+void EndDuringFree(AllocatorRule& rule, size_t size) {
+  LingeringInner inner(rule.allocator());
+  Owned<Allocator> allocator = rule.MakeOver(inner);
+  ASSERT_NE(allocator, nullptr);
+  std::vector<void*> blocks;
+  for (int i = 0; i < 10; ++i) {
+    blocks.push_back(allocator->Allocate({.size = size}).ptr);
+    ASSERT_NE(blocks.back(), nullptr);
+  }
+  std::thread other([&, allocator = allocator.get()] {
+    inner.LetLinger();
+    // The only one: the allocator may be gone afterwards.
+    allocator->Deallocate(blocks[0], {.size = size});
+    inner.EndFrees();
+  });
+  const bool met = inner.WaitForFree();
+  if (met) allocator.reset();
+  EXPECT_FALSE(inner.NoteEnd()) << "an allocator was destroyed with a free of a block of " << size
+                                << " bytes under way on another thread";
+  other.join();
+}
+
+// An inner allocator that knows what is live in it.
+//
+// Threads: any.
+class WatchedInner final : public Allocator {
+ public:
+  explicit WatchedInner(Allocator& memory) : memory_(memory) {}
+
+  Block Allocate(Layout layout) noexcept override {
+    const absl::MutexLock lock(&mutex_);
+    const Block block = memory_.Allocate(layout);
+    if (block.ptr != nullptr) live_[reinterpret_cast<uintptr_t>(block.ptr)] = block.size;
+    return block;
+  }
+  void Deallocate(void* ptr, Layout layout) noexcept override {
+    const absl::MutexLock lock(&mutex_);
+    live_.erase(reinterpret_cast<uintptr_t>(ptr));
+    memory_.Deallocate(ptr, layout);
+  }
+  AllocatorStats Stats() const noexcept override { return {}; }
+  AllocatorTraits traits() const noexcept override {
+    return {.thread_safe = true, .foreign_free = true};
+  }
+
+  // Whether the block is within a live one of this.
+  bool Has(const Block& block) const {
+    const absl::MutexLock lock(&mutex_);
+    const uintptr_t begin = reinterpret_cast<uintptr_t>(block.ptr);
+    auto found = live_.upper_bound(begin);
+    if (found == live_.begin()) return false;
+    --found;
+    return begin + block.size <= found->first + found->second;
+  }
+
+ private:
+  Allocator& memory_;
+  mutable absl::Mutex mutex_;
+  std::map<uintptr_t, size_t> live_ ABSL_GUARDED_BY(mutex_);
+};
+
+// One generation of an allocator, on the thread that every one is used on. Returns its address.
+const void* LiveOnce(AllocatorRule& rule, RecyclingMemory& memory, WatchedInner& inner,
+                     Worker& thread, int generation) {
+  constexpr int kBlocks = 100;
+  auto made = rule.TryMake(inner, memory);
+  EXPECT_TRUE(made.ok()) << made.status();
+  if (!made.ok()) return nullptr;
+  const Owned<Allocator> allocator = *std::move(made);
+  const AllocatorStats fresh = allocator->Stats();
+  EXPECT_EQ(fresh.live_blocks, 0u) << "a new allocator counts blocks of one that is gone";
+  EXPECT_EQ(fresh.total_blocks, 0u) << "a new allocator counts blocks of one that is gone";
+  std::vector<HeldBlock> blocks;
+  thread.Do([&] {
+    for (int i = 0; i < kBlocks && !testing::Test::HasFailure(); ++i) {
+      const Layout layout = {.size = size_t{16} << (i % 6)};
+      const Block block = allocator->Allocate(layout);
+      ASSERT_NE(block.ptr, nullptr);
+      // Before anything is written to it.
+      ASSERT_TRUE(!rule.factory().decorates() || inner.Has(block))
+          << "allocator " << generation << ", made where another was, handed out memory of that";
+      blocks.push_back(
+          {.ptr = static_cast<unsigned char*>(block.ptr),
+           .layout = layout,
+           .usable = layout.size,
+           .stamp = static_cast<uint64_t>(generation) << 32 | static_cast<uint64_t>(i)});
+      Fill(blocks.back());
+    }
+    ExpectApart(blocks);
+    const AllocatorStats stats = allocator->Stats();
+    if (rule.traits().statistics && !testing::Test::HasFailure()) {
+      EXPECT_EQ(stats.live_blocks, blocks.size()) << "of a new allocator";
+    }
+    const bool some_stay = rule.traits().bulk_release;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      if (!some_stay || i % 3 != 0) Release(*allocator, blocks[i]);
+    }
+  });
+  return allocator.get();
+}
+
+// Uses it, is refused, and is destroyed.
+void FailAndEnd(AllocatorRule& rule, uint64_t seed) {
+  const Owned<Allocator> allocator = rule.MakeOverSystem();
+  ASSERT_NE(allocator, nullptr);
+  Workload workload(*allocator, seed);
+  workload.Run(50);
+  EXPECT_EQ(allocator->Allocate({.size = kHuge}).ptr, nullptr);
+  workload.FreeAll();
+  EXPECT_EQ(allocator->Allocate({.size = kHuge}).ptr, nullptr);
+}
+
+// For an exit handler, which has no arguments.
+Allocator* left_at_exit = nullptr;
+
+void UseAtExit() {
+  HeldBlock block = Hold(*left_at_exit, {.size = 100}, 1);
+  if (block.ptr == nullptr) std::abort();
+  Release(*left_at_exit, block);
+}
+
+// Memory has run out: the process gives up, and its exit handlers allocate.
+void GiveUp(AllocatorRule& rule) {
+  Owned<Allocator> allocator = rule.Make();
+  ASSERT_NE(allocator, nullptr);
+  left_at_exit = allocator.get();
+  std::atexit(&UseAtExit);
+  Workload workload(*allocator, 1);
+  workload.Run(20);
+  rule.faults().FailFrom(1);
+  workload.Run(50);
+  EXPECT_EQ(allocator->Allocate({.size = kHuge}).ptr, nullptr);
+  rule.faults().Clear();
+  std::exit(0);
+}
+
+}  // namespace
+
+namespace allocator_rules {
+
+void ALC_10(AllocatorRule& rule) {
+  // Each leaves half a MiB behind, and more: in the forty that are measured, five times the bound.
+  constexpr int kRounds = 60;
+  constexpr uint64_t kMostGrowth = 4 << 20;
+  const uint64_t before = rule.tracking().Stats().live_bytes;
+  uint64_t memory = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    LeaveBlocksBehind(rule, static_cast<uint64_t>(round) * 2 + 1);
+    if (testing::Test::HasFailure()) return;
+    const uint64_t live = rule.tracking().Stats().live_bytes;
+    ASSERT_EQ(live, before) << "bytes of its inner allocator remain after it was destroyed";
+    if (round == kRounds / 3) memory = PrivateMemoryBytes();
+  }
+  if (!rule.factory().decorates() && !kSanitized) {
+    const uint64_t now = PrivateMemoryBytes();
+    EXPECT_LE(now, memory + kMostGrowth)
+        << "memory grew by " << now - memory << " bytes while allocators came and went";
+  }
+  if (!rule.traits().foreign_free) return;
+  for (int life = 0; life < 20 && !testing::Test::HasFailure(); ++life) EndWhileFreesReturn(rule);
+  if (!rule.factory().decorates()) return;
+  for (const size_t size : {64, 5000, 100'000, 2'000'000}) EndDuringFree(rule, size);
+}
+
+void ALC_11(AllocatorRule& rule) {
+  RecyclingMemory memory(rule.allocator());
+  WatchedInner inner(rule.allocator());
+  Worker thread;
+  const void* first = nullptr;
+  int recycled = 0;
+  for (int generation = 1; generation <= 6; ++generation) {
+    const void* const address = LiveOnce(rule, memory, inner, thread, generation);
+    if (testing::Test::HasFailure()) return;
+    if (generation == 1) first = address;
+    if (generation > 1 && address == first) ++recycled;
+  }
+  if (recycled == 0) rule.Inconclusive("no allocator was made where another had been");
+}
+
+void ALC_18(AllocatorRule& rule) {
+  ExpectEnds("teardown after failures, again and again", [&] {
+    for (uint64_t i = 1; i <= 30; ++i) FailAndEnd(rule, i);
+  });
+  if (testing::Test::HasFailure()) return;
+  ExpectEnds("teardown on several threads at once", [&] {
+    OnThreads(4, [&](int thread) {
+      for (uint64_t i = 1; i <= 10; ++i) FailAndEnd(rule, static_cast<uint64_t>(thread) * 100 + i);
+    });
+  });
+  if (testing::Test::HasFailure()) return;
+  ExpectEnds("teardown on another thread", [&] {
+    Owned<Allocator> allocator = rule.MakeOverSystem();
+    ASSERT_NE(allocator, nullptr);
+    Workload workload(*allocator, 5);
+    workload.Run(200);
+    workload.FreeAll();
+    OnThreads(1, [&](int) { allocator.reset(); });
+  });
+  ExpectExits("exit after a failed allocation", [&] { GiveUp(rule); });
+}
+
+}  // namespace allocator_rules
+}  // namespace tenon::conformance

@@ -1,0 +1,39 @@
+// Which sanitizer this is built with: they take the place of malloc, and time.
+
+#ifndef TENON_CONFORMANCE_ALLOCATOR_SANITIZERS_H_
+#define TENON_CONFORMANCE_ALLOCATOR_SANITIZERS_H_
+
+namespace tenon::conformance {
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kAddressSanitizer = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool kAddressSanitizer = true;
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kThreadSanitizer = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool kThreadSanitizer = true;
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+#else
+inline constexpr bool kThreadSanitizer = false;
+#endif
+
+inline constexpr bool kSanitized = kAddressSanitizer || kThreadSanitizer;
+
+// How much of some work to do: all, or a part where each step takes ten times as long.
+constexpr int Scaled(int steps) { return kSanitized ? steps / 5 + 1 : steps; }
+
+}  // namespace tenon::conformance
+
+#endif  // TENON_CONFORMANCE_ALLOCATOR_SANITIZERS_H_
