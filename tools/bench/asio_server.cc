@@ -3,7 +3,6 @@
 #include <array>
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -85,11 +84,6 @@ absl::Status ServeAsio(int listen_fd) {
   } catch (const std::exception& exception) {
     return absl::InternalError(exception.what());
   }
-}
-
-std::string AsioVersion() {
-  return absl::StrCat(BOOST_ASIO_VERSION / 100000, ".", BOOST_ASIO_VERSION / 100 % 1000, ".",
-                      BOOST_ASIO_VERSION % 100);
 }
 
 }  // namespace tenon::bench

@@ -14,8 +14,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -24,12 +22,12 @@
 #include "tenon/tools/bench/echo_subjects.h"
 #include "tenon/tools/bench/report.h"
 #include "tenon/tools/bench/server_process.h"
+#include "tenon/tools/bench/subject.h"
 
 namespace tenon::bench {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr int64_t kMillisecond = 1'000'000;
 
@@ -39,14 +37,15 @@ EchoPlan SmallPlan(std::vector<EchoSubject> subjects) {
   EchoPlan plan;
   plan.subjects = std::move(subjects);
   plan.connections = {1, 3};
-  plan.rounds = 2;
+  plan.run.rounds = 2;
+  plan.run.count_system_calls = false;
   plan.warm_up_ns = kMillisecond;
   plan.window_ns = 20 * kMillisecond;
   return plan;
 }
 
-EchoSubject SubjectThat(absl::Status (*serve)(int listen_fd)) {
-  return {.name = "bad", .description = "a server that does it wrong", .serve = serve};
+EchoSubject SubjectThat(Serve serve) {
+  return {.subject = Handwritten("bad", "a server that does it wrong"), .serve = std::move(serve)};
 }
 
 // Accepts one connection and answers each message with `answer` of it.
@@ -67,19 +66,18 @@ absl::Status Answer(int listen_fd, void (*answer)(std::string& message)) {
 std::vector<EchoSubject> UsableSubjects() {
   std::vector<EchoSubject> usable;
   for (const EchoSubject& subject : EchoSubjects()) {
-    if (subject.probe == nullptr || subject.probe().ok()) usable.push_back(subject);
+    if (Probe(subject.subject).ok()) usable.push_back(subject);
   }
   return usable;
 }
 
 class EverySubject : public ::testing::TestWithParam<EchoSubject> {};
 
-TEST_P(EverySubject, EchoesAndIsMeasured) {
-  absl::StatusOr<Report> report = RunEcho(SmallPlan({GetParam()}));
-  ASSERT_TRUE(report.ok()) << report.status();
+void ExpectMeasured(const Report& report, absl::string_view bench, const std::string& subject) {
   for (const char* case_name : {"conns=1", "conns=3"}) {
-    for (const char* metric : {"cpu_per_op", "throughput"}) {
-      const Result* result = FindResult(*report, "echo", case_name, GetParam().name, metric);
+    for (const char* metric :
+         {"cpu_per_op", "throughput", "latency_p50", "latency_p99", "latency_p99.9"}) {
+      const Result* result = FindResult(report, bench, case_name, subject, metric);
       ASSERT_NE(result, nullptr) << case_name << " " << metric;
       EXPECT_GT(result->summary.min, 0);
       EXPECT_EQ(result->summary.rounds, 2u);
@@ -88,11 +86,46 @@ TEST_P(EverySubject, EchoesAndIsMeasured) {
   EXPECT_FALSE(HasChildren());
 }
 
+TEST_P(EverySubject, EchoesAndIsMeasured) {
+  absl::StatusOr<Report> report = RunEcho(SmallPlan({GetParam()}));
+  ASSERT_TRUE(report.ok()) << report.status();
+  ExpectMeasured(*report, "echo", GetParam().subject.name);
+}
+
+TEST_P(EverySubject, ServesConnectionsThatLiveForOneEcho) {
+  EchoPlan plan = SmallPlan({GetParam()});
+  plan.name = "accept";
+  plan.after_echo = AfterEcho::kReconnect;
+  absl::StatusOr<Report> report = RunEcho(plan);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ExpectMeasured(*report, "accept", GetParam().subject.name);
+}
+
+// A message takes at least one system call, and with one connection never ten.
+TEST_P(EverySubject, HasItsSystemCallsCounted) {
+  EchoPlan plan = SmallPlan({GetParam()});
+  plan.connections = {1};
+  plan.run.rounds = 1;
+  plan.run.count_system_calls = true;
+  absl::StatusOr<Report> report = RunEcho(plan);
+  ASSERT_TRUE(report.ok()) << report.status();
+  const Result* calls =
+      FindResult(*report, "echo", "conns=1", GetParam().subject.name, "syscalls_per_op");
+  if (calls == nullptr) {
+    ASSERT_EQ(report->notes.size(), 2u);
+    EXPECT_THAT(report->notes[1], HasSubstr("system calls are not counted"));
+    return;
+  }
+  EXPECT_GE(calls->summary.median, 0.9);
+  EXPECT_LT(calls->summary.median, 10);
+  EXPECT_FALSE(HasChildren());
+}
+
 // More than a socket's buffers hold, so that the server has to wait until it can write, and read
 // again after.
 TEST_P(EverySubject, EchoesMoreThanASocketHolds) {
   absl::StatusOr<std::unique_ptr<ServerProcess>> server =
-      ServerProcess::Start(GetParam().serve, AllowedCpus()->front());
+      ServerProcess::Start(GetParam().serve, {});
   ASSERT_TRUE(server.ok()) << server.status();
   absl::StatusOr<UniqueFd> socket = ConnectTo((*server)->port());
   ASSERT_TRUE(socket.ok()) << socket.status();
@@ -125,7 +158,7 @@ TEST_P(EverySubject, EchoesMoreThanASocketHolds) {
 
 TEST_P(EverySubject, EndsAConnectionThatItsPeerHasEnded) {
   absl::StatusOr<std::unique_ptr<ServerProcess>> server =
-      ServerProcess::Start(GetParam().serve, AllowedCpus()->front());
+      ServerProcess::Start(GetParam().serve, {});
   ASSERT_TRUE(server.ok()) << server.status();
   absl::StatusOr<UniqueFd> socket = ConnectTo((*server)->port());
   ASSERT_TRUE(socket.ok()) << socket.status();
@@ -139,7 +172,7 @@ TEST_P(EverySubject, EndsAConnectionThatItsPeerHasEnded) {
 
 INSTANTIATE_TEST_SUITE_P(All, EverySubject, ::testing::ValuesIn(UsableSubjects()),
                          [](const auto& info) {
-                           return absl::StrReplaceAll(info.param.name, {{"-", "_"}});
+                           return absl::StrReplaceAll(info.param.subject.name, {{"-", "_"}});
                          });
 
 TEST(RunEchoTest, SaysWhichServerEndedAndWhy) {
@@ -182,99 +215,11 @@ TEST(RunEchoTest, EndsAtOnceWhenCancelled) {
     pause();
     return absl::OkStatus();
   })});
-  plan.cancel_fd = ends[0];
+  plan.run.cancel_fd = ends[0];
   EXPECT_TRUE(absl::IsCancelled(RunEcho(plan).status()));
   EXPECT_FALSE(HasChildren());
   close(ends[0]);
   close(ends[1]);
-}
-
-TEST(RunEchoTest, BeginsEachRoundWithAnotherSubject) {
-  EchoSubject first = EchoSubjects()[0];
-  EchoSubject second = first;
-  first.name = "first";
-  second.name = "second";
-  EchoPlan plan = SmallPlan({first, second});
-  plan.connections = {1};
-  std::vector<std::string> order;
-  plan.progress = [&](absl::string_view text) {
-    order.push_back(absl::StrContains(text, "first") ? "first" : "second");
-  };
-  ASSERT_TRUE(RunEcho(plan).ok());
-  EXPECT_THAT(order, ::testing::ElementsAre("first", "second", "second", "first"));
-}
-
-EchoSeries Series(absl::string_view subject, bool ours, double cpu_ns, double busy,
-                  double displaced = 0) {
-  return {.subject = std::string(subject),
-          .ours = ours,
-          .samples = std::vector<EchoSample>(5, {.cpu_ns = cpu_ns,
-                                                 .user_ticks = 1,
-                                                 .system_ticks = 3,
-                                                 .requests_per_second = 1e9 / cpu_ns,
-                                                 .server_busy = busy,
-                                                 .server_displaced = displaced})};
-}
-
-TEST(AddEchoCaseTest, ComparesOursWithEachPeer) {
-  Report report;
-  ASSERT_TRUE(AddEchoCase(64,
-                          {Series("epoll", true, 3000, 1), Series("libuv", false, 4000, 1),
-                           Series("raw-asio", false, 6000, 1)},
-                          true, report)
-                  .ok());
-  EXPECT_EQ(report.results.size(), 12u);
-  ASSERT_EQ(report.ratios.size(), 4u);
-  EXPECT_EQ(report.ratios[0].peer, "libuv");
-  EXPECT_EQ(report.ratios[0].ratio, 0.75);
-  EXPECT_EQ(report.ratios[2].peer, "raw-asio");
-  EXPECT_EQ(report.ratios[2].ratio, 0.5);
-  EXPECT_THAT(report.notes, IsEmpty());
-}
-
-TEST(AddEchoCaseTest, DividesCpuTimeByTheShareOfTicksOfAllRounds) {
-  EchoSeries series = Series("epoll", true, 4000, 1);
-  series.samples[0].user_ticks = 6;  // 10 of 25 are user ticks now.
-  Report report;
-  ASSERT_TRUE(AddEchoCase(64, {series}, true, report).ok());
-  EXPECT_EQ(FindResult(report, "echo", "conns=64", "epoll", "cpu_per_op")->summary.median, 4000);
-  EXPECT_EQ(FindResult(report, "echo", "conns=64", "epoll", "user_cpu_per_op")->summary.median,
-            1600);
-  EXPECT_EQ(FindResult(report, "echo", "conns=64", "epoll", "sys_cpu_per_op")->summary.median,
-            2400);
-}
-
-TEST(AddEchoCaseTest, NoThroughputRatioWhereTheServerWasIdle) {
-  Report report;
-  ASSERT_TRUE(AddEchoCase(64, {Series("epoll", true, 3000, 0.8), Series("libuv", false, 4000, 1)},
-                          true, report)
-                  .ok());
-  ASSERT_EQ(report.ratios.size(), 1u);
-  EXPECT_EQ(report.ratios[0].metric, "cpu_per_op");
-  ASSERT_EQ(report.notes.size(), 1u);
-  EXPECT_THAT(report.notes[0], HasSubstr("epoll 80 %"));
-  EXPECT_THAT(report.notes[0], HasSubstr("client was the bottleneck"));
-}
-
-TEST(AddEchoCaseTest, SaysWhatOtherProcessesTook) {
-  Report report;
-  ASSERT_TRUE(AddEchoCase(64, {Series("epoll", true, 3000, 0.5, 0.5)}, true, report).ok());
-  ASSERT_EQ(report.notes.size(), 2u);
-  EXPECT_THAT(report.notes[0], HasSubstr("other processes took"));
-}
-
-TEST(AddEchoCaseTest, NoThroughputRatioOnOneProcessor) {
-  Report report;
-  ASSERT_TRUE(AddEchoCase(64, {Series("epoll", true, 3000, 1), Series("libuv", false, 4000, 1)},
-                          false, report)
-                  .ok());
-  ASSERT_EQ(report.ratios.size(), 1u);
-  EXPECT_EQ(report.ratios[0].metric, "cpu_per_op");
-}
-
-TEST(AddEchoCaseTest, RefusesASeriesWithoutSamples) {
-  Report report;
-  EXPECT_TRUE(absl::IsInvalidArgument(AddEchoCase(64, {EchoSeries()}, true, report)));
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "tenon/tools/bench/child_process.h"
 
 namespace tenon::bench {
 namespace {
@@ -44,12 +44,6 @@ absl::Status SetUp(int fd) {
 
 }  // namespace
 
-int64_t MonotonicNs() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
 absl::StatusOr<UniqueFd> ConnectTo(uint16_t port) {
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.ok()) {
@@ -68,6 +62,7 @@ absl::StatusOr<UniqueFd> ConnectTo(uint16_t port) {
 }
 
 absl::StatusOr<std::unique_ptr<EchoClient>> EchoClient::Connect(uint16_t port, int connections,
+                                                                AfterEcho after_echo,
                                                                 int cancel_fd) {
   UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll.ok()) return absl::ErrnoToStatus(errno, "epoll_create1");
@@ -79,18 +74,19 @@ absl::StatusOr<std::unique_ptr<EchoClient>> EchoClient::Connect(uint16_t port, i
       return absl::ErrnoToStatus(errno, "epoll_ctl of the descriptor to cancel by");
     }
   }
-  std::unique_ptr<EchoClient> client(new EchoClient(std::move(epoll)));
+  std::unique_ptr<EchoClient> client(new EchoClient(port, after_echo, std::move(epoll)));
   // Their addresses go to the kernel: they must not move any more.
   client->connections_ = std::vector<Connection>(static_cast<size_t>(connections));
   for (size_t i = 0; i < client->connections_.size(); ++i) {
-    absl::Status status = client->Open(port, static_cast<uint32_t>(i), client->connections_[i]);
+    client->connections_[i].index = static_cast<uint32_t>(i);
+    absl::Status status = client->Open(client->connections_[i]);
     if (!status.ok()) return status;
   }
   return client;
 }
 
-absl::Status EchoClient::Open(uint16_t port, uint32_t index, Connection& connection) {
-  absl::StatusOr<UniqueFd> socket = ConnectTo(port);
+absl::Status EchoClient::Open(Connection& connection) {
+  absl::StatusOr<UniqueFd> socket = ConnectTo(port_);
   if (!socket.ok()) return socket.status();
   if (fcntl(socket->get(), F_SETFL, O_NONBLOCK) != 0) return absl::ErrnoToStatus(errno, "fcntl");
   epoll_event event = {};
@@ -102,9 +98,10 @@ absl::Status EchoClient::Open(uint16_t port, uint32_t index, Connection& connect
   connection.socket = *std::move(socket);
   // No two connections send the same bytes, so that an echo on the wrong one is noticed.
   for (size_t i = 0; i < kMessageSize; ++i) {
-    connection.sent[i] = static_cast<char>(index * 31 + i * 7);
+    connection.sent[i] = static_cast<char>(connection.index * 31 + i * 7);
   }
-  std::memcpy(connection.sent.data() + sizeof(uint64_t), &index, sizeof(index));
+  std::memcpy(connection.sent.data() + sizeof(uint64_t), &connection.index,
+              sizeof(connection.index));
   return absl::OkStatus();
 }
 
@@ -138,6 +135,18 @@ absl::Status EchoClient::Receive(Connection& connection) {
   }
   if (connection.echoes++ == 0) ++answered_connections_;
   ++requests_;
+  return GoOn(connection);
+}
+
+absl::Status EchoClient::GoOn(Connection& connection) {
+  const int64_t now_ns = MonotonicNs();
+  latency_.Record(now_ns - connection.begun_ns);
+  connection.begun_ns = now_ns;
+  if (after_echo_ == AfterEcho::kReconnect) {
+    connection.socket.Reset();
+    absl::Status status = Open(connection);
+    if (!status.ok()) return status;
+  }
   return Send(connection);
 }
 
@@ -159,9 +168,11 @@ absl::Status EchoClient::WaitOnce(int64_t now_ns, int64_t wake_ns) {
 absl::StatusOr<EchoLoad> EchoClient::Run(int64_t duration_ns) {
   const int64_t start_ns = MonotonicNs();
   const int64_t requests_before = requests_;
+  latency_.Clear();
   if (!started_) {
     started_ = true;
     for (Connection& connection : connections_) {
+      connection.begun_ns = MonotonicNs();
       absl::Status status = Send(connection);
       if (!status.ok()) return status;
     }
@@ -181,7 +192,8 @@ absl::StatusOr<EchoLoad> EchoClient::Run(int64_t duration_ns) {
       return absl::DeadlineExceededError("the server has not answered for ten seconds");
     }
   }
-  return EchoLoad{.requests = requests_ - requests_before, .wall_ns = now_ns - start_ns};
+  return EchoLoad{
+      .requests = requests_ - requests_before, .wall_ns = now_ns - start_ns, .latency = &latency_};
 }
 
 }  // namespace tenon::bench

@@ -2,41 +2,27 @@
 
 #include "tenon/tools/bench/echo_subjects.h"
 
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/string_view.h"
-#include "absl/types/span.h"
+#include "tenon/tools/bench/subject.h"
 
 namespace tenon::bench {
-namespace {
 
-constexpr EchoSubject kSubjects[] = {
-    {.name = "epoll",
-     .description = "Tenon coroutines on its epoll backend",
-     .ours = true,
-     .probe = &ProbeTenonEpoll,
-     .serve = &ServeTenonEpoll},
-    {.name = "raw-epoll", .description = "epoll, written by hand", .serve = &ServeRawEpoll},
-    {.name = "libuv",
-     .description = "libuv streams",
-     .library = "libuv",
-     .version = &LibuvVersion,
-     .serve = &ServeLibuv},
-    {.name = "raw-asio",
-     .description = "Boost.Asio callbacks",
-     .library = "asio",
-     .version = &AsioVersion,
-     .serve = &ServeAsio},
-};
-
-}  // namespace
-
-absl::Span<const EchoSubject> EchoSubjects() { return kSubjects; }
-
-std::vector<absl::string_view> EchoSubjectNames() {
-  std::vector<absl::string_view> names;
-  for (const EchoSubject& subject : kSubjects) names.push_back(subject.name);
-  return names;
+std::vector<EchoSubject> EchoSubjects() {
+  std::vector<EchoSubject> subjects;
+  for (Subject& ours : TenonSubjects("a coroutine for each connection")) {
+    const std::string backend = ours.name;
+    subjects.push_back(
+        {std::move(ours), [backend](int listen_fd) { return ServeTenon(backend, listen_fd); }});
+  }
+  subjects.push_back({Handwritten("raw-epoll", "epoll, edge-triggered"), &ServeRawEpoll});
+  subjects.push_back(
+      {HandwrittenIoUring("multishot accept and receive, a buffer ring"), &ServeRawIoUring});
+  subjects.push_back({Libuv("streams, uv_try_write"), &ServeLibuv});
+  subjects.push_back({PlainAsio("async_read_some, async_write"), &ServeAsio});
+  return subjects;
 }
 
 }  // namespace tenon::bench

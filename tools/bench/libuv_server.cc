@@ -97,6 +97,4 @@ absl::Status ServeLibuv(int listen_fd) {
   return absl::InternalError("uv_run returned although it is listening");
 }
 
-std::string LibuvVersion() { return uv_version_string(); }
-
 }  // namespace tenon::bench

@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -23,112 +22,36 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "tenon/core/loop/unique_fd.h"
-#include "tenon/tools/bench/echo_bench.h"
-#include "tenon/tools/bench/echo_subjects.h"
-#include "tenon/tools/bench/host.h"
+#include "tenon/tools/bench/command.h"
+#include "tenon/tools/bench/echo_command.h"
+#include "tenon/tools/bench/file_bench.h"
+#include "tenon/tools/bench/heap/heap_bench.h"
 #include "tenon/tools/bench/options.h"
 #include "tenon/tools/bench/report.h"
+#include "tenon/tools/bench/timer_bench.h"
+#include "tenon/tools/bench/wake_bench.h"
 
 namespace tenon::bench {
 namespace {
 
 enum ExitStatus { kSuccess = 0, kFailure = 1, kUsage = 2, kInterrupted = 130 };
 
-constexpr int kDefaultRounds = 7;
-constexpr int64_t kMillisecond = 1'000'000;
-
-// A line on the terminal that says what is going on; nothing where standard error is not one.
-void ShowProgress(absl::string_view text) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  std::fprintf(stderr, "\r\033[K%.*s", static_cast<int>(text.size()), text.data());
-  std::fflush(stderr);
+std::vector<Command> Commands() {
+  return {EchoCommand(), FilesCommand(),  TimersCommand(),
+          WakeCommand(), AcceptCommand(), AllocCommand()};
 }
-
-void ShowNote(absl::string_view text) {
-  std::fprintf(stderr, "bench: note: %.*s\n", static_cast<int>(text.size()), text.data());
-}
-
-// The subjects to run: those asked for, each of which has to be usable, or else all that are
-// usable, with a note on each that is not.
-absl::StatusOr<std::vector<EchoSubject>> ChooseSubjects(const std::vector<std::string>& wanted,
-                                                        std::vector<std::string>& notes) {
-  std::vector<EchoSubject> chosen;
-  for (const EchoSubject& subject : EchoSubjects()) {
-    const bool named = std::count(wanted.begin(), wanted.end(), subject.name) != 0;
-    if (!wanted.empty() && !named) continue;
-    const absl::Status usable = subject.probe == nullptr ? absl::OkStatus() : subject.probe();
-    if (usable.ok()) {
-      chosen.push_back(subject);
-      continue;
-    }
-    const std::string why =
-        absl::StrCat("subject ", subject.name, " cannot run here: ", usable.message());
-    if (named) return absl::Status(usable.code(), why);
-    notes.push_back(absl::StrCat("echo: ", why));
-  }
-  return chosen;
-}
-
-EchoPlan MakeEchoPlan(const Options& options, std::vector<EchoSubject> subjects, int cancel_fd) {
-  EchoPlan plan;
-  plan.subjects = std::move(subjects);
-  plan.connections =
-      options.connections.empty() ? std::vector<int>{1, 64, 512} : options.connections;
-  plan.rounds = options.rounds != 0 ? options.rounds : options.quick ? kMinRounds : kDefaultRounds;
-  plan.warm_up_ns = (options.quick ? 50 : 200) * kMillisecond;
-  plan.window_ns = (options.quick ? 200 : 1000) * kMillisecond;
-  plan.cancel_fd = cancel_fd;
-  plan.progress = &ShowProgress;
-  return plan;
-}
-
-absl::StatusOr<Report> Echo(const Options& options, int cancel_fd) {
-  std::vector<std::string> notes = HostNotes();
-  absl::StatusOr<std::vector<EchoSubject>> subjects = ChooseSubjects(options.subjects, notes);
-  if (!subjects.ok()) return subjects.status();
-  // What is known to be wrong is said before it takes its time.
-  for (const std::string& note : notes) ShowNote(note);
-
-  const bool ours = std::any_of(subjects->begin(), subjects->end(),
-                                [](const EchoSubject& subject) { return subject.ours; });
-  const EchoPlan plan = MakeEchoPlan(options, *std::move(subjects), cancel_fd);
-  absl::StatusOr<Report> report = RunEcho(plan);
-  ShowProgress("");
-  if (!report.ok()) return report;
-
-  std::vector<std::pair<std::string, std::string>> libraries;
-  for (const EchoSubject& subject : EchoSubjects()) {
-    if (subject.library != nullptr) libraries.emplace_back(subject.library, subject.version());
-  }
-  report->host = DescribeHost(std::move(libraries));
-  report->notes.insert(report->notes.begin(), notes.begin(), notes.end());
-  if (!ours) report->notes.push_back("echo: none of the subjects is ours, so there are no ratios");
-  return report;
-}
-
-struct Command {
-  absl::string_view name;
-  absl::string_view summary;
-  std::vector<absl::string_view> (*subjects)();
-  // `cancel_fd` can be read once the user wants it to end: then it returns Cancelled.
-  absl::StatusOr<Report> (*run)(const Options& options, int cancel_fd);
-};
-
-constexpr Command kCommands[] = {
-    {"echo", "TCP echo of 64-byte messages: server CPU per request, throughput", &EchoSubjectNames,
-     &Echo},
-};
 
 std::string CommandNames() {
-  return absl::StrJoin(kCommands, ", ", [](std::string* out, const Command& command) {
+  return absl::StrJoin(Commands(), ", ", [](std::string* out, const Command& command) {
     absl::StrAppend(out, command.name);
   });
 }
 
 std::string Help() {
   std::string text = "usage: bench COMMAND [OPTION…]\n";
-  for (const Command& command : kCommands) {
-    absl::StrAppend(&text, "  ", command.name, "  ", command.summary, "\n");
+  for (const Command& command : Commands()) {
+    absl::StrAppend(&text, "  ", command.name, std::string(8 - command.name.size(), ' '),
+                    command.summary, "\n");
   }
   return absl::StrCat(text, "`bench COMMAND --help` lists the options.\n");
 }
@@ -189,15 +112,14 @@ absl::Status RunAndReport(const Command& command, const Options& options) {
   return WriteAll(file.get(), text);
 }
 
-int RunCommand(const Command& command, absl::Span<const absl::string_view> arguments) {
-  const std::vector<absl::string_view> subjects = command.subjects();
-  absl::StatusOr<Options> options = ParseOptions(arguments, subjects);
+int RunWith(const Command& command, absl::Span<const absl::string_view> arguments) {
+  absl::StatusOr<Options> options = ParseOptions(arguments, command.options);
   if (!options.ok()) {
     return Complain(absl::StrCat(command.name, ": ", options.status().message()));
   }
   if (options->help) {
-    std::printf("usage: bench %s [OPTION…]: %s\n%s", std::string(command.name).c_str(),
-                std::string(command.summary).c_str(), OptionsHelp(subjects).c_str());
+    std::printf("usage: bench %s [OPTION…]: %s\n%s", command.name.c_str(), command.summary.c_str(),
+                OptionsHelp(command.options).c_str());
     return kSuccess;
   }
   absl::Status status = RunAndReport(command, *options);
@@ -215,8 +137,8 @@ int Main(absl::Span<const absl::string_view> arguments) {
     std::fputs(Help().c_str(), stdout);
     return kSuccess;
   }
-  for (const Command& command : kCommands) {
-    if (command.name == arguments[0]) return RunCommand(command, arguments.subspan(1));
+  for (const Command& command : Commands()) {
+    if (command.name == arguments[0]) return RunWith(command, arguments.subspan(1));
   }
   return Complain(absl::StrCat("unknown command '", arguments[0], "'; valid: ", CommandNames()));
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,8 +21,14 @@
 namespace tenon::bench {
 namespace {
 
-constexpr absl::string_view kValidOptions =
-    "--format, --out, --quick, --rounds, --connections, --subjects, --help";
+// The options that take a value.
+std::vector<absl::string_view> ValueOptions(const OptionsSpec& spec) {
+  std::vector<absl::string_view> names = {"--format", "--out", "--rounds", "--subjects"};
+  if (!spec.cases.empty()) names.push_back("--cases");
+  if (spec.connections) names.push_back("--connections");
+  if (spec.directory) names.push_back("--dir");
+  return names;
+}
 
 // One argument, taken apart. `has_value` tells `--out=` from `--out`.
 struct Argument {
@@ -70,38 +77,49 @@ absl::Status ParseConnections(absl::string_view text, Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status ParseSubjects(absl::string_view text,
-                           absl::Span<const absl::string_view> known_subjects, Options& options) {
-  options.subjects.clear();
-  for (absl::string_view item : absl::StrSplit(text, ',')) {
-    if (std::count(known_subjects.begin(), known_subjects.end(), item) == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--subjects: unknown subject '", item,
-                       "'; valid: ", absl::StrJoin(known_subjects, ", ")));
+// A list of names, each one of `known` and named once.
+absl::StatusOr<std::vector<std::string>> ParseNames(const Argument& argument,
+                                                    absl::string_view what,
+                                                    const std::vector<std::string>& known) {
+  std::vector<std::string> names;
+  for (absl::string_view item : absl::StrSplit(argument.value, ',')) {
+    if (std::count(known.begin(), known.end(), item) == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(argument.name, ": unknown ", what, " '", item,
+                                                     "'; valid: ", absl::StrJoin(known, ", ")));
     }
-    if (std::count(options.subjects.begin(), options.subjects.end(), item) != 0) {
-      return absl::InvalidArgumentError(absl::StrCat("--subjects: '", item, "' named twice"));
+    if (std::count(names.begin(), names.end(), item) != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(argument.name, ": '", item, "' named twice"));
     }
-    options.subjects.emplace_back(item);
+    names.emplace_back(item);
   }
+  return names;
+}
+
+absl::Status ParsePath(const Argument& argument, absl::string_view of, std::string& path) {
+  if (argument.value.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(argument.name, ": needs the name of a ", of));
+  }
+  path = std::string(argument.value);
   return absl::OkStatus();
 }
 
-absl::Status ParseValue(const Argument& argument,
-                        absl::Span<const absl::string_view> known_subjects, Options& options) {
+// REQUIRES: the argument is one of ValueOptions.
+absl::Status ParseValue(const Argument& argument, const OptionsSpec& spec, Options& options) {
   if (argument.name == "--format") return ParseFormat(argument.value, options);
   if (argument.name == "--connections") return ParseConnections(argument.value, options);
-  if (argument.name == "--subjects") return ParseSubjects(argument.value, known_subjects, options);
+  if (argument.name == "--out") return ParsePath(argument, "file", options.out);
+  if (argument.name == "--dir") return ParsePath(argument, "directory", options.directory);
   if (argument.name == "--rounds") {
     absl::StatusOr<int> rounds =
         ParseBounded(argument.name, argument.value, kMinRounds, kMaxRounds);
-    if (!rounds.ok()) return rounds.status();
-    options.rounds = *rounds;
-    return absl::OkStatus();
+    if (rounds.ok()) options.rounds = *rounds;
+    return rounds.status();
   }
-  if (argument.value.empty()) return absl::InvalidArgumentError("--out: needs the name of a file");
-  options.out = std::string(argument.value);
-  return absl::OkStatus();
+  const bool cases = argument.name == "--cases";
+  absl::StatusOr<std::vector<std::string>> names =
+      ParseNames(argument, cases ? "case" : "subject", cases ? spec.cases : spec.subjects);
+  if (names.ok()) (cases ? options.cases : options.subjects) = *std::move(names);
+  return names.status();
 }
 
 // True for the options that stand alone; sets what they ask for.
@@ -116,15 +134,11 @@ bool ParseSwitch(absl::string_view name, Options& options) {
   return true;
 }
 
-bool TakesValue(absl::string_view name) {
-  return name == "--format" || name == "--out" || name == "--rounds" || name == "--connections" ||
-         name == "--subjects";
-}
-
 }  // namespace
 
 absl::StatusOr<Options> ParseOptions(absl::Span<const absl::string_view> arguments,
-                                     absl::Span<const absl::string_view> known_subjects) {
+                                     const OptionsSpec& spec) {
+  const std::vector<absl::string_view> take_value = ValueOptions(spec);
   Options options;
   for (size_t i = 0; i < arguments.size(); ++i) {
     Argument argument = TakeApart(arguments[i]);
@@ -132,10 +146,10 @@ absl::StatusOr<Options> ParseOptions(absl::Span<const absl::string_view> argumen
       if (!argument.has_value) continue;
       return absl::InvalidArgumentError(absl::StrCat(argument.name, ": takes no value"));
     }
-    if (!TakesValue(argument.name)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("unknown ", absl::StartsWith(arguments[i], "-") ? "option" : "argument",
-                       " '", arguments[i], "'; valid: ", kValidOptions));
+    if (std::count(take_value.begin(), take_value.end(), argument.name) == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "unknown ", absl::StartsWith(arguments[i], "-") ? "option" : "argument", " '",
+          arguments[i], "'; valid: ", absl::StrJoin(take_value, ", "), ", --quick, --help"));
     }
     if (!argument.has_value) {
       if (i + 1 == arguments.size()) {
@@ -143,27 +157,33 @@ absl::StatusOr<Options> ParseOptions(absl::Span<const absl::string_view> argumen
       }
       argument.value = arguments[++i];
     }
-    absl::Status status = ParseValue(argument, known_subjects, options);
+    absl::Status status = ParseValue(argument, spec, options);
     if (!status.ok()) return status;
   }
   return options;
 }
 
-std::string OptionsHelp(absl::Span<const absl::string_view> known_subjects) {
-  return absl::StrCat(
+std::string OptionsHelp(const OptionsSpec& spec) {
+  std::string text = absl::StrCat(
       "  --format=table|json   how the report is written (table)\n"
       "  --out FILE            where to (standard output)\n"
       "  --quick               shorter rounds, and the fewest allowed\n"
       "  --rounds N            interleaved rounds, from ",
-      kMinRounds, " to ", kMaxRounds,
-      "\n"
-      "  --connections N,…     cases, each from 1 to ",
-      kMaxConnections,
-      "\n"
-      "  --subjects NAME,…     subset of ",
-      absl::StrJoin(known_subjects, ", "),
-      "\n"
-      "  --help                this text\n");
+      kMinRounds, " to ", kMaxRounds, "\n");
+  if (spec.connections) {
+    absl::StrAppend(&text, "  --connections N,…     cases, each from 1 to ", kMaxConnections, "\n");
+  }
+  if (!spec.cases.empty()) {
+    absl::StrAppend(&text, "  --cases NAME,…        subset of ", absl::StrJoin(spec.cases, ", "),
+                    "\n");
+  }
+  if (spec.directory) {
+    absl::StrAppend(&text, "  --dir DIRECTORY       where the measured files are made\n");
+  }
+  return absl::StrCat(text, "  --subjects NAME,…     subset of ",
+                      absl::StrJoin(spec.subjects, ", "),
+                      "\n"
+                      "  --help                this text\n");
 }
 
 }  // namespace tenon::bench

@@ -19,6 +19,17 @@ inline constexpr int kMaxConnections = 4096;
 
 enum class Format { kTable, kJson };
 
+// What a benchmark lets its user choose, beside what all of them have.
+struct OptionsSpec {
+  std::vector<std::string> subjects = {};
+  // Has --cases, a choice of these, unless it is empty.
+  std::vector<std::string> cases = {};
+  // Has --connections.
+  bool connections = false;
+  // Has --dir.
+  bool directory = false;
+};
+
 struct Options {
   Format format = Format::kTable;
   // File to write the report to; standard output if empty.
@@ -27,8 +38,12 @@ struct Options {
   bool quick = false;
   // From kMinRounds to kMaxRounds; 0 leaves it to the benchmark.
   int rounds = 0;
-  // Cases, each from 1 to kMaxConnections and named once; empty leaves them to the benchmark.
+  // Each from 1 to kMaxConnections and named once; empty leaves them to the benchmark.
   std::vector<int> connections;
+  // Cases to run, each known and named once; empty means all.
+  std::vector<std::string> cases;
+  // Where files are made; empty leaves it to the benchmark.
+  std::string directory;
   // Subjects to run, each known and named once; empty means all.
   std::vector<std::string> subjects;
   bool help = false;
@@ -37,10 +52,10 @@ struct Options {
 // Reads the arguments behind the sub-command: `--name=value` or `--name value`, lists separated by
 // commas. InvalidArgument, naming the argument and what would be valid, for anything else.
 absl::StatusOr<Options> ParseOptions(absl::Span<const absl::string_view> arguments,
-                                     absl::Span<const absl::string_view> known_subjects);
+                                     const OptionsSpec& spec);
 
 // The options, one a line, for `--help`.
-std::string OptionsHelp(absl::Span<const absl::string_view> known_subjects);
+std::string OptionsHelp(const OptionsSpec& spec);
 
 }  // namespace tenon::bench
 

@@ -16,9 +16,15 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+OptionsSpec AllOptions() {
+  return {.subjects = {"epoll", "libuv"},
+          .cases = {"read", "write"},
+          .connections = true,
+          .directory = true};
+}
+
 absl::StatusOr<Options> Parse(const std::vector<absl::string_view>& arguments) {
-  const std::vector<absl::string_view> subjects = {"epoll", "libuv"};
-  return ParseOptions(arguments, subjects);
+  return ParseOptions(arguments, AllOptions());
 }
 
 // What is said about arguments that are wrong.
@@ -39,12 +45,14 @@ TEST(ParseOptionsTest, NothingLeavesTheDefaults) {
   EXPECT_EQ(options->rounds, 0);
   EXPECT_TRUE(options->connections.empty());
   EXPECT_TRUE(options->subjects.empty());
+  EXPECT_TRUE(options->cases.empty());
+  EXPECT_EQ(options->directory, "");
 }
 
 TEST(ParseOptionsTest, ReadsBothWaysOfGivingAValue) {
-  absl::StatusOr<Options> options =
-      Parse({"--format=json", "--out", "a=b.json", "--quick", "--rounds", "9",
-             "--connections=512,1", "--subjects", "libuv,epoll", "--help"});
+  absl::StatusOr<Options> options = Parse(
+      {"--format=json", "--out", "a=b.json", "--quick", "--rounds", "9", "--connections=512,1",
+       "--subjects", "libuv,epoll", "--cases", "write", "--dir=/tmp", "--help"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->format, Format::kJson);
   EXPECT_EQ(options->out, "a=b.json");
@@ -53,6 +61,8 @@ TEST(ParseOptionsTest, ReadsBothWaysOfGivingAValue) {
   EXPECT_EQ(options->rounds, 9);
   EXPECT_THAT(options->connections, ElementsAre(512, 1));
   EXPECT_THAT(options->subjects, ElementsAre("libuv", "epoll"));
+  EXPECT_THAT(options->cases, ElementsAre("write"));
+  EXPECT_EQ(options->directory, "/tmp");
 }
 
 TEST(ParseOptionsTest, TheLastOneWins) {
@@ -66,6 +76,8 @@ TEST(ParseOptionsTest, ListsWhatIsValid) {
               AllOf(HasSubstr("'xml'"), HasSubstr("valid: table, json")));
   EXPECT_THAT(Complaint({"--subjects=epoll,kqueue"}),
               AllOf(HasSubstr("'kqueue'"), HasSubstr("valid: epoll, libuv")));
+  EXPECT_THAT(Complaint({"--cases=erase"}),
+              AllOf(HasSubstr("case 'erase'"), HasSubstr("valid: read, write")));
   EXPECT_THAT(Complaint({"--colour"}), AllOf(HasSubstr("'--colour'"), HasSubstr("--subjects")));
   EXPECT_THAT(Complaint({"epoll"}), AllOf(HasSubstr("argument 'epoll'"), HasSubstr("--format")));
 }
@@ -86,14 +98,28 @@ TEST(ParseOptionsTest, RefusesWhatIsEmptyOrNamedTwice) {
   EXPECT_THAT(Complaint({"--connections=64,64"}), HasSubstr("64 named twice"));
   EXPECT_THAT(Complaint({"--subjects="}), HasSubstr("''"));
   EXPECT_THAT(Complaint({"--subjects=epoll,epoll"}), HasSubstr("'epoll' named twice"));
+  EXPECT_THAT(Complaint({"--cases=read,read"}), HasSubstr("'read' named twice"));
+  EXPECT_THAT(Complaint({"--dir="}), HasSubstr("name of a directory"));
   EXPECT_THAT(Complaint({"--out="}), HasSubstr("name of a file"));
   EXPECT_THAT(Complaint({"--out"}), HasSubstr("needs a value"));
   EXPECT_THAT(Complaint({"--quick=yes"}), HasSubstr("takes no value"));
 }
 
-TEST(OptionsHelpTest, NamesTheSubjects) {
-  const std::vector<absl::string_view> subjects = {"epoll", "libuv"};
-  EXPECT_THAT(OptionsHelp(subjects), HasSubstr("epoll, libuv"));
+TEST(ParseOptionsTest, RefusesWhatThisBenchmarkHasNot) {
+  const OptionsSpec spec = {.subjects = {"epoll"}};
+  for (absl::string_view argument : {"--connections=1", "--cases=read", "--dir=/tmp"}) {
+    absl::StatusOr<Options> options = ParseOptions({argument}, spec);
+    EXPECT_TRUE(absl::IsInvalidArgument(options.status())) << argument;
+    EXPECT_THAT(options.status().message(), HasSubstr("unknown option"));
+  }
+}
+
+TEST(OptionsHelpTest, NamesWhatThisBenchmarkHas) {
+  EXPECT_THAT(OptionsHelp(AllOptions()), AllOf(HasSubstr("epoll, libuv"), HasSubstr("read, write"),
+                                               HasSubstr("--connections"), HasSubstr("--dir")));
+  EXPECT_THAT(OptionsHelp({.subjects = {"epoll"}}),
+              ::testing::Not(::testing::AnyOf(HasSubstr("--cases"), HasSubstr("--connections"),
+                                              HasSubstr("--dir"))));
 }
 
 }  // namespace

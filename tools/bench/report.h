@@ -76,17 +76,11 @@ const Result* FindResult(const Report& report, absl::string_view bench, absl::st
 absl::Status AddRatio(Report& report, absl::string_view bench, absl::string_view case_name,
                       absl::string_view subject, absl::string_view peer, absl::string_view metric);
 
-// `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
-std::string JsonString(absl::string_view text);
-
-// `value` as a JSON number with at most `decimals` digits behind the point; `null` if it is not
-// finite.
-std::string JsonNumber(double value, int decimals);
-
 // One JSON object, one result a line, with a newline at the end.
 std::string ToJson(const Report& report);
 
-// Aligned columns, with a newline at the end.
+// A row of medians for each case and subject, and one of ratios for each metric of ours; with a
+// newline at the end.
 std::string ToTable(const Report& report);
 
 }  // namespace tenon::bench

@@ -61,6 +61,8 @@ Task<> AcceptConnections(Loop& loop, Handle listener) {
   co_return status;
 }
 
+}  // namespace
+
 absl::Status ServeTenon(absl::string_view backend, int listen_fd) {
   absl::StatusOr<Owned<Loop>> loop = runtime::OpenLoop({.backend = backend});
   if (!loop.ok()) return loop.status();
@@ -68,15 +70,5 @@ absl::Status ServeTenon(absl::string_view backend, int listen_fd) {
   if (!listener.ok()) return listener.status();
   return RunToCompletion(**loop, AcceptConnections(**loop, *listener));
 }
-
-absl::Status ProbeTenon(absl::string_view backend) {
-  absl::StatusOr<const LoopBackendFactory*> factory = runtime::FindBackend(backend);
-  return factory.ok() ? (*factory)->Probe() : factory.status();
-}
-
-}  // namespace
-
-absl::Status ServeTenonEpoll(int listen_fd) { return ServeTenon("epoll", listen_fd); }
-absl::Status ProbeTenonEpoll() { return ProbeTenon("epoll"); }
 
 }  // namespace tenon::bench
