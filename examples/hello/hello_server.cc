@@ -23,10 +23,13 @@
 #include "tenon/core/task/scope.h"
 #include "tenon/core/task/task.h"
 #include "tenon/core/task/transfer.h"
+#include "tenon/runtime/open_allocator.h"
 #include "tenon/runtime/open_loop.h"
 #include "tenon/runtime/tcp_socket.h"
 
 ABSL_FLAG(std::string, backend, "auto", "loop backend: one that is linked, or auto");
+ABSL_FLAG(std::string, alloc, "system",
+          "allocator of the loop, such as tracking(quota(64MiB, system))");
 ABSL_FLAG(std::string, host, "127.0.0.1", "numeric address to listen at");
 ABSL_FLAG(uint16_t, port, 7007, "TCP port to listen at; 0 is any free one");
 
@@ -99,8 +102,12 @@ absl::StatusOr<tenon::Handle> Listen(tenon::Loop& loop) {
 absl::Status Run() {
   absl::StatusOr<tenon::UniqueFd> signals_fd = TerminationSignals();
   if (!signals_fd.ok()) return signals_fd.status();
+  absl::StatusOr<tenon::runtime::AllocatorStack> allocator =
+      tenon::runtime::OpenAllocator(absl::GetFlag(FLAGS_alloc));
+  if (!allocator.ok()) return allocator.status();
   const std::string backend = absl::GetFlag(FLAGS_backend);
-  absl::StatusOr<tenon::Owned<tenon::Loop>> owned = tenon::runtime::OpenLoop({.backend = backend});
+  absl::StatusOr<tenon::Owned<tenon::Loop>> owned =
+      tenon::runtime::OpenLoop({.backend = backend, .allocator = &allocator->get()});
   if (!owned.ok()) return owned.status();
   tenon::Loop& loop = **owned;
   absl::StatusOr<tenon::Handle> signals = loop.Adopt(*std::move(signals_fd));
