@@ -153,8 +153,9 @@ class Documents:
         package, _, target = label[2:].partition(':')
         if package.split('/')[-1] == '...':
             return self._exists(package[:-3] or '.')
-        # In the example's workspace, documents speak of its root package.
-        builds = [os.path.join(folder, 'BUILD.bazel') for folder in ([package] if package else ['', 'examples/hello'])]
+        # In an example's workspace, documents speak of its root package.
+        examples = [os.path.relpath(path, self._root) for path in glob.glob(os.path.join(self._root, 'examples/*'))]
+        builds = [os.path.join(folder, 'BUILD.bazel') for folder in ([package] if package else ['', *examples])]
         text = ''.join(self.read(build) for build in builds if self._exists(build))
         name = target or package.split('/')[-1]
         return bool(text) and (name == 'all' or 'name = "%s"' % name in text)

@@ -36,7 +36,6 @@ class PollBackend final : public LoopBackend {
   void Wake() noexcept override;
   int64_t Now() const noexcept override;
   // No descriptor stands for all that poll(2) is asked about: loops over this cannot be embedded.
-  int PollFd() const noexcept override { return -1; }
   absl::Status RegisterBuffers(BufferPool& /*pool*/) noexcept override {
     return absl::UnimplementedError("poll: provided buffers");
   }
