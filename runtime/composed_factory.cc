@@ -1,31 +1,19 @@
 #include "tenon/runtime/composed_factory.h"
 
+#include "tenon/core/memory/forwarding_allocator.h"
 #include "tenon/runtime/open_allocator.h"
 
 namespace tenon::runtime {
 namespace {
 
-// The outermost layer, with the others kept alive.
-class ComposedAllocator final : public Allocator {
+// The outermost layer, with all of them kept alive.
+class ComposedAllocator final : public ForwardingAllocator {
  public:
-  explicit ComposedAllocator(AllocatorStack stack) : stack_(std::move(stack)) {}
-
-  Block Allocate(Layout layout) noexcept override { return stack_->Allocate(layout); }
-  void Deallocate(void* ptr, Layout layout) noexcept override { stack_->Deallocate(ptr, layout); }
-  bool TryResize(void* ptr, Layout layout, size_t new_size) noexcept override {
-    return stack_->TryResize(ptr, layout, new_size);
-  }
-  Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept override {
-    return stack_->Reallocate(ptr, layout, new_size);
-  }
-  AllocatorStats Stats() const noexcept override { return stack_->Stats(); }
-  AllocatorTraits traits() const noexcept override { return stack_->traits(); }
-  void VisitLive(absl::FunctionRef<void(const LiveBlock&)> visit) const override {
-    stack_->VisitLive(visit);
-  }
+  explicit ComposedAllocator(AllocatorStack stack)
+      : ForwardingAllocator(stack.get()), stack_(std::move(stack)) {}
 
  private:
-  AllocatorStack stack_;
+  const AllocatorStack stack_;
 };
 
 }  // namespace

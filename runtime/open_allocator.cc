@@ -44,8 +44,8 @@ void AllocatorStack::Push(Owned<Allocator> layer) {
   outermost_ = layers_.back().get();
 }
 
-absl::StatusOr<AllocatorStack> AllocatorStack::Make(const AllocatorSpec& spec,
-                                                    Allocator* innermost, Allocator& memory) {
+absl::StatusOr<AllocatorStack> AllocatorStack::Make(const AllocatorSpec& spec, Allocator* innermost,
+                                                    Allocator& memory) {
   AllocatorStack stack;
   Allocator* inner = innermost;
   if (spec.open() && inner == nullptr) {

@@ -18,30 +18,17 @@
 #include "absl/types/span.h"
 #include "tenon/core/memory/allocator.h"
 #include "tenon/core/memory/allocator_factory.h"
+#include "tenon/core/memory/forwarding_allocator.h"
 #include "tenon/core/memory/owned.h"
 
 namespace tenon::conformance {
 
 // Forwards everything to the allocator that it owns.
-class AllocatorDecorator : public Allocator {
+class AllocatorDecorator : public ForwardingAllocator {
  public:
   // `memory` is where the two live, and outlives them.
   AllocatorDecorator(Owned<Allocator> good, Allocator& memory)
-      : good_(std::move(good)), memory_(memory) {}
-
-  Block Allocate(Layout layout) noexcept override { return good_->Allocate(layout); }
-  void Deallocate(void* ptr, Layout layout) noexcept override { good_->Deallocate(ptr, layout); }
-  bool TryResize(void* ptr, Layout layout, size_t new_size) noexcept override {
-    return good_->TryResize(ptr, layout, new_size);
-  }
-  Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept override {
-    return good_->Reallocate(ptr, layout, new_size);
-  }
-  AllocatorStats Stats() const noexcept override { return good_->Stats(); }
-  AllocatorTraits traits() const noexcept override { return good_->traits(); }
-  void VisitLive(absl::FunctionRef<void(const LiveBlock&)> visit) const override {
-    good_->VisitLive(visit);
-  }
+      : ForwardingAllocator(*good), good_(std::move(good)), memory_(memory) {}
 
  protected:
   Allocator& good() { return *good_; }
