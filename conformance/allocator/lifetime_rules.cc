@@ -233,6 +233,45 @@ const void* LiveOnce(AllocatorRule& rule, RecyclingMemory& memory, WatchedInner&
   return allocator.get();
 }
 
+// An allocator that lives on while others come and go, and takes over what they leave.
+class Neighbour {
+ public:
+  Neighbour(AllocatorRule& rule, Worker& thread) : thread_(thread), allocator_(rule.Make()) {}
+  ~Neighbour() {
+    if (allocator_ == nullptr) return;
+    thread_.Do([&] {
+      for (HeldBlock& block : blocks_) Release(*allocator_, block);
+    });
+  }
+
+  // Its blocks are as it filled them, and no others are counted; then it takes more of them.
+  void CheckAndGrow() {
+    ASSERT_NE(allocator_, nullptr);
+    thread_.Do([&] {
+      const AllocatorStats stats = allocator_->Stats();
+      if (allocator_->traits().statistics) {
+        EXPECT_EQ(stats.live_blocks, blocks_.size()) << "of one that lived on";
+      }
+      for (const HeldBlock& block : blocks_) {
+        if (!ExpectIntact(block, "an allocator lived where another had been")) return;
+      }
+      for (size_t i = 0; i < 100; ++i) {
+        const Layout layout = {.size = size_t{16} << (i % 6)};
+        blocks_.push_back(Hold(*allocator_, layout, kStamps + blocks_.size()));
+        ASSERT_NE(blocks_.back().ptr, nullptr);
+      }
+      ExpectApart(blocks_);
+    });
+  }
+
+ private:
+  static constexpr uint64_t kStamps = uint64_t{1} << 60;
+
+  Worker& thread_;
+  const Owned<Allocator> allocator_;
+  std::vector<HeldBlock> blocks_;
+};
+
 // Uses it, is refused, and is destroyed.
 void FailAndEnd(AllocatorRule& rule, uint64_t seed) {
   const Owned<Allocator> allocator = rule.MakeOverSystem();
@@ -300,10 +339,13 @@ void ALC_11(AllocatorRule& rule) {
   RecyclingMemory memory(rule.allocator());
   WatchedInner inner(rule.allocator());
   Worker thread;
+  Neighbour neighbour(rule, thread);
   const void* first = nullptr;
   int recycled = 0;
   for (int generation = 1; generation <= 6; ++generation) {
     const void* const address = LiveOnce(rule, memory, inner, thread, generation);
+    if (testing::Test::HasFailure()) return;
+    neighbour.CheckAndGrow();
     if (testing::Test::HasFailure()) return;
     if (generation == 1) first = address;
     if (generation > 1 && address == first) ++recycled;

@@ -1,6 +1,8 @@
 #include "tenon/conformance/allocator/model_allocator.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -36,18 +38,35 @@ ModelAllocator::~ModelAllocator() {
   for (const auto& [ptr, record] : live_) inner_.Deallocate(ptr, record.layout);
 }
 
+Block ModelAllocator::Fail() {
+  ++failures_;
+  return {};
+}
+
+void ModelAllocator::Add(void* ptr, Layout layout, uint64_t number) {
+  ++live_blocks_;
+  live_bytes_ += layout.size;
+  live_[ptr] = {layout, number, AllocationSite::Current()};
+}
+
+uint64_t ModelAllocator::Remove(void* ptr, Layout layout) {
+  const auto found = live_.find(ptr);
+  CHECK(found != live_.end()) << "model: Deallocate of " << ptr << ", which is not live";
+  const Layout allocated = found->second.layout;
+  CHECK(allocated.size == layout.size && allocated.alignment == layout.alignment)
+      << "model: Deallocate of " << ptr << " with another layout than it was allocated with";
+  --live_blocks_;
+  live_bytes_ -= layout.size;
+  const uint64_t number = found->second.number;
+  live_.erase(found);
+  return number;
+}
+
 Block ModelAllocator::Allocate(Layout layout) noexcept {
   const absl::MutexLock lock(&mutex_);
-  const bool fits = layout.size <= quota_bytes_ - stats_.live_bytes;
-  const Block block = fits ? inner_.Allocate(layout) : Block{};
-  if (block.ptr == nullptr) {
-    ++stats_.failures;
-    return {};
-  }
-  ++stats_.total_blocks;
-  ++stats_.live_blocks;
-  stats_.live_bytes += layout.size;
-  live_[block.ptr] = {layout, stats_.total_blocks, AllocationSite::Current()};
+  const Block block = Fits(layout.size) ? inner_.Allocate(layout) : Block{};
+  if (block.ptr == nullptr) return Fail();
+  Add(block.ptr, layout, ++total_blocks_);
   return {block.ptr, layout.size};
 }
 
@@ -55,21 +74,29 @@ void ModelAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   if (ptr == nullptr) return;
   const int saved_errno = errno;
   const absl::MutexLock lock(&mutex_);
-  const auto found = live_.find(ptr);
-  CHECK(found != live_.end()) << "model: Deallocate of " << ptr << ", which is not live";
-  const Layout allocated = found->second.layout;
-  CHECK(allocated.size == layout.size && allocated.alignment == layout.alignment)
-      << "model: Deallocate of " << ptr << " with another layout than it was allocated with";
-  --stats_.live_blocks;
-  stats_.live_bytes -= layout.size;
-  live_.erase(found);
+  Remove(ptr, layout);
   inner_.Deallocate(ptr, layout);
   errno = saved_errno;
 }
 
-AllocatorStats ModelAllocator::Stats() const noexcept {
+Block ModelAllocator::Reallocate(void* ptr, Layout layout, size_t new_size) noexcept {
   const absl::MutexLock lock(&mutex_);
-  return stats_;
+  const Layout new_layout = {.size = new_size, .alignment = layout.alignment};
+  const size_t kept = std::min(layout.size, new_size);
+  const Block moved = Fits(new_size - kept) ? inner_.Allocate(new_layout) : Block{};
+  if (moved.ptr == nullptr) return Fail();
+  std::memcpy(moved.ptr, ptr, kept);
+  const uint64_t number = Remove(ptr, layout);
+  inner_.Deallocate(ptr, layout);
+  Add(moved.ptr, new_layout, number);
+  return {moved.ptr, new_size};
+}
+
+AllocatorStats ModelAllocator::Stats() const noexcept {
+  return {.live_bytes = live_bytes_,
+          .live_blocks = live_blocks_,
+          .total_blocks = total_blocks_,
+          .failures = failures_};
 }
 
 AllocatorTraits ModelAllocator::traits() const noexcept {

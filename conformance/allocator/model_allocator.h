@@ -3,6 +3,7 @@
 #ifndef TENON_CONFORMANCE_ALLOCATOR_MODEL_ALLOCATOR_H_
 #define TENON_CONFORMANCE_ALLOCATOR_MODEL_ALLOCATOR_H_
 
+#include <atomic>
 #include <cstdint>
 #include <source_location>
 #include <unordered_map>
@@ -28,6 +29,9 @@ class ModelAllocator final : public Allocator {
 
   Block Allocate(Layout layout) noexcept override;
   void Deallocate(void* ptr, Layout layout) noexcept override;
+  // Moves the block, and charges the difference meanwhile.
+  Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept override;
+  // Waits for nobody.
   AllocatorStats Stats() const noexcept override;
   AllocatorTraits traits() const noexcept override;
   void VisitLive(absl::FunctionRef<void(const LiveBlock&)> visit) const override;
@@ -39,11 +43,25 @@ class ModelAllocator final : public Allocator {
     std::source_location site;
   };
 
+  using Counter = std::atomic<uint64_t>;
+
+  bool Fits(size_t growth) const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return growth <= quota_bytes_ - live_bytes_;
+  }
+  Block Fail();
+  void Add(void* ptr, Layout layout, uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Returns the block's number.
+  uint64_t Remove(void* ptr, Layout layout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   Allocator& inner_;
   const uint64_t quota_bytes_;
   mutable absl::Mutex mutex_;
   std::unordered_map<void*, Record> live_ ABSL_GUARDED_BY(mutex_);
-  AllocatorStats stats_ ABSL_GUARDED_BY(mutex_);
+  // Written with the mutex held.
+  Counter live_bytes_{0};
+  Counter live_blocks_{0};
+  Counter total_blocks_{0};
+  Counter failures_{0};
 };
 
 // "model", with the option `bytes`.

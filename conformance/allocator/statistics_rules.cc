@@ -1,13 +1,16 @@
-// ALC-12, ALC-16 and ALC-17: what an allocator says of itself.
+// ALC-12 and ALC-16: what an allocator says of itself.
 
 #include <atomic>
 #include <map>
 #include <memory>
 #include <source_location>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tenon/conformance/allocator/held_block.h"
 #include "tenon/conformance/allocator/sanitizers.h"
@@ -75,6 +78,95 @@ void CountUnderThreads(AllocatorRule& rule, Allocator& allocator) {
   ExpectLive(allocator, 0, 0, "after threads freed all");
 }
 
+// An inner allocator in which a request of the chosen thread stays, until the statistics have been
+// read or had time to be.
+//
+// Threads: any, whatever it declares.
+class SlowInner final : public Allocator {
+ public:
+  SlowInner(Allocator& memory, bool thread_safe) : memory_(memory), thread_safe_(thread_safe) {}
+
+  Block Allocate(Layout layout) noexcept override {
+    Stay();
+    return memory_.Allocate(layout);
+  }
+  void Deallocate(void* ptr, Layout layout) noexcept override { memory_.Deallocate(ptr, layout); }
+  AllocatorStats Stats() const noexcept override { return {}; }
+  AllocatorTraits traits() const noexcept override {
+    return {.thread_safe = thread_safe_, .foreign_free = thread_safe_};
+  }
+
+  // The next request of the calling thread stays; EndRequests: there will be none.
+  void LetStay() {
+    const absl::MutexLock lock(&mutex_);
+    slow_ = std::this_thread::get_id();
+  }
+  void EndRequests() {
+    const absl::MutexLock lock(&mutex_);
+    ended_ = true;
+  }
+
+  // Waits until a request stays here. Returns false where all have ended without.
+  bool WaitForRequest() {
+    const absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(this, &SlowInner::IsInsideOrEnded));
+    return inside_;
+  }
+
+  // The statistics have been read. Returns whether the request was still here.
+  bool NoteRead() {
+    const absl::MutexLock lock(&mutex_);
+    read_ = true;
+    return inside_;
+  }
+
+ private:
+  void Stay() {
+    // Hundreds of times what reading takes.
+    constexpr absl::Duration kPatience = absl::Seconds(5);
+    const absl::MutexLock lock(&mutex_);
+    if (slow_ != std::this_thread::get_id()) return;
+    slow_ = {};
+    inside_ = true;
+    mutex_.AwaitWithTimeout(absl::Condition(&read_), kPatience);
+    inside_ = false;
+  }
+  bool IsInsideOrEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return inside_ || ended_; }
+
+  Allocator& memory_;
+  const bool thread_safe_;
+  absl::Mutex mutex_;
+  std::thread::id slow_ ABSL_GUARDED_BY(mutex_);
+  bool inside_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool read_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// Reads the statistics while a request is inside the allocator for certain.
+void ReadDuringRequest(AllocatorRule& rule, bool inner_thread_safe, size_t size) {
+  SlowInner inner(rule.allocator(), inner_thread_safe);
+  auto made = rule.TryMake(inner, rule.allocator());
+  // Some refuse to decorate what is for one thread.
+  EXPECT_TRUE(made.ok() || !inner_thread_safe) << made.status();
+  if (!made.ok() || !(*made)->traits().thread_safe) return;
+  const Owned<Allocator> allocator = *std::move(made);
+  Block block;
+  std::thread other([&] {
+    inner.LetStay();
+    block = allocator->Allocate({.size = size});
+    inner.EndRequests();
+  });
+  if (inner.WaitForRequest()) {
+    const AllocatorStats stats = allocator->Stats();
+    EXPECT_TRUE(inner.NoteRead()) << "statistics could not be read before a request of " << size
+                                  << " bytes had ended";
+    EXPECT_EQ(stats.failures, 0u) << "a request that has not ended counts as failed";
+  }
+  other.join();
+  EXPECT_NE(block.ptr, nullptr);
+  allocator->Deallocate(block.ptr, {.size = size});
+}
+
 struct Expected {
   size_t size = 0;
   uint32_t line = 0;
@@ -121,98 +213,6 @@ std::map<const void*, Expected> WhatIsLive(const std::vector<std::unique_ptr<Sit
   return live;
 }
 
-// Fills the quota to the last byte, twice.
-void FillExactly(Allocator& allocator, uint64_t quota) {
-  constexpr int kParts = 16;
-  std::vector<Block> blocks;
-  const Layout part = {.size = static_cast<size_t>(quota / kParts)};
-  for (int i = 0; i < kParts; ++i) {
-    blocks.push_back(allocator.Allocate(part));
-    ASSERT_NE(blocks.back().ptr, nullptr) << "part " << i + 1 << " of " << kParts << " of a quota";
-  }
-  const size_t left = static_cast<size_t>(quota % kParts);
-  const Block rest = allocator.Allocate({.size = left});
-  EXPECT_NE(rest.ptr, nullptr) << "the last " << left << " bytes of a quota";
-  for (int i = 0; i < 100; ++i) {
-    EXPECT_EQ(allocator.Allocate({.size = 1}).ptr, nullptr) << "a byte more than the quota";
-    EXPECT_EQ(allocator.Reallocate(blocks[0].ptr, part, part.size + 1).ptr, nullptr)
-        << "a block grew beyond the quota";
-    EXPECT_FALSE(allocator.TryResize(blocks[0].ptr, part, part.size + 1))
-        << "a block grew beyond the quota where it stands";
-    if (testing::Test::HasFailure()) return;
-  }
-  // What is free again is there, all of it, although more was refused meanwhile.
-  for (int i = 0; i < 3; ++i) {
-    allocator.Deallocate(blocks[1].ptr, part);
-    EXPECT_EQ(allocator.Allocate({.size = part.size + 1}).ptr, nullptr) << "beyond the quota";
-    blocks[1] = allocator.Allocate(part);
-    ASSERT_NE(blocks[1].ptr, nullptr)
-        << "bytes of a quota are missing after some were refused and others freed";
-  }
-  allocator.Deallocate(rest.ptr, {.size = left});
-  for (const Block& block : blocks) allocator.Deallocate(block.ptr, part);
-}
-
-// A resize is charged by the difference.
-void ResizeWithin(Allocator& allocator, uint64_t quota) {
-  const size_t half = static_cast<size_t>(quota / 2);
-  Layout layout = {.size = half};
-  Block block = allocator.Allocate(layout);
-  ASSERT_NE(block.ptr, nullptr);
-  // Where it cannot be done in place, both must fit for a moment.
-  const Block smaller = allocator.Reallocate(block.ptr, layout, half / 4);
-  ASSERT_NE(smaller.ptr, nullptr) << "a shrink within the quota was refused";
-  layout.size = half / 4;
-  const size_t free_now = static_cast<size_t>(quota) - layout.size;
-  const Block rest = allocator.Allocate({.size = free_now});
-  EXPECT_NE(rest.ptr, nullptr) << "bytes of a block that shrank were not given back to the quota";
-  EXPECT_EQ(allocator.Allocate({.size = 1}).ptr, nullptr) << "a byte more than the quota";
-  allocator.Deallocate(rest.ptr, {.size = free_now});
-  allocator.Deallocate(smaller.ptr, layout);
-}
-
-// Whatever else is charged, no more than the quota is live, and what is refused takes nothing away.
-void StayWithin(Allocator& allocator, uint64_t quota) {
-  constexpr size_t kParts = 16;
-  for (int i = 0; i < 100; ++i) {
-    EXPECT_EQ(allocator.Allocate({.size = static_cast<size_t>(quota) + 1}).ptr, nullptr)
-        << "a byte more than the quota";
-  }
-  const Layout part = {.size = static_cast<size_t>(quota / kParts)};
-  std::vector<Block> blocks;
-  for (;;) {
-    const Block block = allocator.Allocate(part);
-    if (block.ptr == nullptr) break;
-    blocks.push_back(block);
-    ASSERT_LE(blocks.size(), kParts) << "parts of a quota were allocated that are more than it";
-  }
-  EXPECT_FALSE(blocks.empty()) << "bytes of a quota are missing after some were refused";
-  for (const Block& block : blocks) allocator.Deallocate(block.ptr, part);
-}
-
-// Threads that fight for it never have more than the quota.
-void FightFor(Allocator& allocator, uint64_t quota, bool exact) {
-  std::atomic<uint64_t> held = 0;
-  std::atomic<uint64_t> most = 0;
-  OnThreads(kThreads, [&](int thread) {
-    std::mt19937_64 random(static_cast<uint64_t>(thread));
-    for (int i = 0; i < Scaled(3000); ++i) {
-      const Layout layout = {.size = static_cast<size_t>(random() % (quota * 2 / kThreads))};
-      const Block block = allocator.Allocate(layout);
-      if (block.ptr == nullptr) continue;
-      const uint64_t now = held.fetch_add(layout.size) + layout.size;
-      uint64_t seen = most.load();
-      while (seen < now && !most.compare_exchange_weak(seen, now)) {
-      }
-      if (random() % 4 == 0) std::this_thread::yield();
-      held.fetch_sub(layout.size);
-      allocator.Deallocate(block.ptr, layout);
-    }
-  });
-  EXPECT_LE(most.load(), quota) << "threads together held more than the quota";
-  EXPECT_TRUE(!exact || most.load() > quota / 2) << "the quota was never nearly used up";
-}
-
 }  // namespace
 
 namespace allocator_rules {
@@ -225,7 +225,15 @@ void ALC_12(AllocatorRule& rule) {
     if (testing::Test::HasFailure() || !rule.traits().thread_safe) return;
     const Owned<Allocator> shared = rule.MakeOverSystem();
     ASSERT_NE(shared, nullptr);
-    return CountUnderThreads(rule, *shared);
+    CountUnderThreads(rule, *shared);
+    if (testing::Test::HasFailure() || !rule.factory().decorates()) return;
+    for (const bool inner_thread_safe : {true, false}) {
+      for (const size_t size : {64, 5000, 2'000'000}) {
+        ReadDuringRequest(rule, inner_thread_safe, size);
+        if (testing::Test::HasFailure()) return;
+      }
+    }
+    return;
   }
   Workload workload(*allocator, rule.seed());
   workload.Run(1000);
@@ -257,20 +265,6 @@ void ALC_16(AllocatorRule& rule) {
   }
   for (const auto& sited : workloads) sited->workload.FreeAll();
   ExpectReported(*allocator, {});
-}
-
-void ALC_17(AllocatorRule& rule) {
-  const uint64_t quota = rule.traits().quota_bytes;
-  const Owned<Allocator> allocator = rule.MakeOverSystem();
-  ASSERT_NE(allocator, nullptr);
-  const bool exact = rule.traits().exact_quota;
-  const auto fill = exact ? &FillExactly : &StayWithin;
-  fill(*allocator, quota);
-  if (testing::Test::HasFailure()) return;
-  if (exact) ResizeWithin(*allocator, quota);
-  if (testing::Test::HasFailure()) return;
-  if (rule.traits().thread_safe) FightFor(*allocator, quota, exact);
-  if (exact) fill(*allocator, quota);
 }
 
 }  // namespace allocator_rules

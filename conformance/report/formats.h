@@ -17,7 +17,7 @@ enum class Format { kTable, kJson, kJunit, kMarkdown };
 std::optional<Format> ParseFormat(std::string_view name);
 
 // For a terminal: for each facet a matrix of rules and subjects, then what did not pass with its
-// detail and how to replay it, then the counts. `colour` adds ANSI colours.
+// detail and how to replay it, what was measured, then the counts. `colour` adds ANSI colours.
 std::string FormatTable(const Report& report, bool colour);
 
 // {"tool","version","host":{...},"subjects":[{"name","facet","rules":[{"id","level","verdict","ms",

@@ -72,7 +72,7 @@ TEST(FormatTableTest, AlignsSubjectsAndSaysWhatFailed) {
 TD-1     ok     FAIL      Drain ends.
 CMP-9    -                A multishot operation gives n completions flagged more and...
 
-- epoll CMP-9: does not declare multishot
+- epoll: CMP-9 does not declare multishot
 
 FAIL io_uring TD-1: a.cc:1: <got> 1 | 2
     second "line"
@@ -81,6 +81,16 @@ FAIL io_uring TD-1: a.cc:1: <got> 1 | 2
 epoll     1 pass, 1 unsupported
 io_uring  1 fail
 )");
+}
+
+TEST(FormatTableTest, ShowsWhatWasMeasured) {
+  Report report = SmallReport();
+  report.subjects[0].rules[0].detail = "3 ns a turn";
+  report.subjects[1].rules[0] = {
+      .rule = &kSecond, .verdict = Verdict::kPass, .detail = "40 ns an accept"};
+  EXPECT_THAT(FormatTable(report, false), HasSubstr("\n\nmeasured\n"
+                                                    "TD-1     epoll     3 ns a turn\n"
+                                                    "CMP-9    io_uring  40 ns an accept\n\n"));
 }
 
 TEST(FormatTableTest, ColoursOnlyWhenAsked) {

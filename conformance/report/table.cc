@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "tenon/conformance/report/escape.h"
 #include "tenon/conformance/report/formats.h"
@@ -59,14 +60,14 @@ std::string Caption(const Rule& rule) {
 
 std::string MatrixText(const Matrix& matrix, bool colour) {
   constexpr size_t kMinWidth = 5;
-  constexpr size_t kIdWidth = 9;
-  std::string text = Padded(matrix.facet, kIdWidth);
+  const size_t id_width = std::max(size_t{9}, matrix.facet.size() + 2);
+  std::string text = Padded(matrix.facet, id_width);
   for (const SubjectReport* subject : matrix.subjects) {
     absl::StrAppend(&text, Padded(subject->name, kMinWidth), "  ");
   }
   text += "\n";
   for (const Matrix::Row& row : matrix.rows) {
-    text += Padded(row.rule->id, kIdWidth);
+    text += Padded(row.rule->id, id_width);
     for (size_t i = 0; i < row.results.size(); ++i) {
       const size_t width = std::max(matrix.subjects[i]->name.size(), kMinWidth);
       absl::StrAppend(&text, Coloured(GlyphOf(row.results[i]), width, colour), "  ");
@@ -76,23 +77,54 @@ std::string MatrixText(const Matrix& matrix, bool colour) {
   return text;
 }
 
-// What did not pass, one paragraph each. Reasons that many rules share are said once.
-std::string Findings(const Report& report, bool colour) {
+// What does not apply, a line for each subject. Reasons that many rules share are said once.
+std::string Unsupported(const Report& report, bool colour) {
   std::string text;
   for (const SubjectReport& subject : report.subjects) {
     std::vector<std::string_view> said;
+    std::vector<std::string> reasons;
+    const RuleResult* last = nullptr;
     for (const RuleResult& result : subject.rules) {
-      if (result.verdict == Verdict::kPass) continue;
-      if (result.verdict == Verdict::kUnsupported) {
-        if (std::find(said.begin(), said.end(), result.detail) != said.end()) continue;
-        said.push_back(result.detail);
-      }
-      const bool wanted =
-          result.verdict == Verdict::kFail || result.verdict == Verdict::kInconclusive;
+      if (result.verdict != Verdict::kUnsupported) continue;
+      last = &result;
+      if (std::find(said.begin(), said.end(), result.detail) != said.end()) continue;
+      said.push_back(result.detail);
+      reasons.push_back(absl::StrCat(result.rule->id, " ", Headline(result.detail)));
+    }
+    if (last == nullptr) continue;
+    absl::StrAppend(&text, text.empty() ? "\n" : "", Coloured(GlyphOf(last), 0, colour), " ",
+                    subject.name, ": ", absl::StrJoin(reasons, "; "), "\n");
+  }
+  return text;
+}
+
+// What else did not pass, one paragraph each.
+std::string Findings(const Report& report, bool colour) {
+  std::string text;
+  for (const SubjectReport& subject : report.subjects) {
+    for (const RuleResult& result : subject.rules) {
+      if (result.verdict == Verdict::kPass || result.verdict == Verdict::kUnsupported) continue;
+      const bool wanted = result.verdict != Verdict::kExpectedFail;
       const std::string detail = wanted ? result.detail : Headline(result.detail);
       absl::StrAppend(&text, "\n", Coloured(GlyphOf(&result), 0, colour), " ", subject.name, " ",
                       result.rule->id, ": ", absl::StrReplaceAll(detail, {{"\n", "\n    "}}), "\n");
       if (wanted) absl::StrAppend(&text, "    replay: ", result.replay, "\n");
+    }
+  }
+  return text;
+}
+
+// What passed and was measured, a line each.
+std::string Measurements(const Report& report) {
+  constexpr size_t kIdWidth = 9;
+  size_t width = 0;
+  for (const SubjectReport& subject : report.subjects) width = std::max(width, subject.name.size());
+  std::string text;
+  for (const SubjectReport& subject : report.subjects) {
+    for (const RuleResult& result : subject.rules) {
+      if (result.verdict != Verdict::kPass || result.detail.empty()) continue;
+      absl::StrAppend(&text, text.empty() ? "\nmeasured\n" : "", Padded(result.rule->id, kIdWidth),
+                      Padded(subject.name, width + 2), Headline(result.detail), "\n");
     }
   }
   return text;
@@ -106,6 +138,8 @@ std::string FormatTable(const Report& report, bool colour) {
     if (!text.empty()) text += "\n";
     text += MatrixText(matrix, colour);
   }
+  text += Measurements(report);
+  text += Unsupported(report, colour);
   text += Findings(report, colour);
   text += "\n";
   size_t width = 0;

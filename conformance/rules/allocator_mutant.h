@@ -42,6 +42,13 @@ namespace allocator_mutants {
 #include "tenon/conformance/rules/allocator_rules.inc"
 #undef TENON_RULE
 
+// Wrong in another way than the first, and chosen so that a rule which was tuned to that would miss
+// it.
+AllocatorMutant SecondOfALC_10();
+AllocatorMutant SecondOfALC_11();
+AllocatorMutant SecondOfALC_12();
+AllocatorMutant SecondOfALC_17();
+
 }  // namespace allocator_mutants
 
 }  // namespace tenon::conformance

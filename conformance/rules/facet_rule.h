@@ -32,6 +32,7 @@ class FacetRule {
   const std::string& temporary_directory() const { return context_.temporary_directory(); }
   Ledger& ledger() { return context_.ledger(); }
   void Inconclusive(std::string reason) { context_.Inconclusive(std::move(reason)); }
+  void Measured(std::string what) { context_.Measured(std::move(what)); }
   void Unsupported(std::string reason) { context_.Unsupported(std::move(reason)); }
 
  protected:

@@ -4,6 +4,7 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "tenon/runtime/allocator_spec.h"
 
@@ -26,17 +27,20 @@ absl::string_view RequiredValue(AllocatorOption::Kind kind) {
 
 }  // namespace
 
+std::string ConformanceSpec(const AllocatorFactory& factory, std::string_view inner) {
+  std::vector<std::string> arguments;
+  for (const AllocatorOption& option : factory.options()) {
+    if (!option.default_value.empty()) continue;
+    arguments.push_back(absl::StrCat(option.name, "=", RequiredValue(option.kind)));
+  }
+  if (!inner.empty()) arguments.emplace_back(inner);
+  return absl::StrCat(factory.name(), "(", absl::StrJoin(arguments, ","), ")");
+}
+
 std::vector<AllocatorOptionValue> ConformanceOptions(const AllocatorFactory& factory) {
   // A composition has a spec for its name, and no options.
   if (factory.options().empty()) return {};
-  std::string spec = absl::StrCat(factory.name(), "(");
-  const char* separator = "";
-  for (const AllocatorOption& option : factory.options()) {
-    if (!option.default_value.empty()) continue;
-    absl::StrAppend(&spec, separator, option.name, "=", RequiredValue(option.kind));
-    separator = ",";
-  }
-  const auto read = runtime::AllocatorSpec::Parse(absl::StrCat(spec, ")"), {&factory});
+  const auto read = runtime::AllocatorSpec::Parse(ConformanceSpec(factory, ""), {&factory});
   CHECK_OK(read) << "what the suite says of " << factory.name();
   return read->layers().front().options;
 }

@@ -15,6 +15,8 @@ void RuleContext::Inconclusive(std::string reason) {
   reason_ = std::move(reason);
 }
 
+void RuleContext::Measured(std::string what) { measured_ = std::move(what); }
+
 void RuleContext::Unsupported(std::string reason) {
   outcome_ = Outcome::kUnsupported;
   reason_ = std::move(reason);

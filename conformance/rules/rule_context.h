@@ -76,6 +76,10 @@ class RuleContext {
   // Return afterwards.
   void Unsupported(std::string reason);
 
+  // What the body measured, in a few words with their units: reports show it of a rule that passes.
+  // At most one call counts, the last.
+  void Measured(std::string what);
+
   // Anonymous memory that grew is no failure of this run: what is tested is a heap of the process,
   // which keeps what was freed for what comes.
   void KeepsFreedMemory() { keeps_freed_memory_ = true; }
@@ -83,7 +87,8 @@ class RuleContext {
   // For the runner.
   bool keeps_freed_memory() const { return keeps_freed_memory_; }
   Outcome outcome() const { return outcome_; }
-  const std::string& reason() const { return reason_; }
+  // Why it was not judged; what was measured where it was.
+  const std::string& reason() const { return outcome_ == Outcome::kJudged ? measured_ : reason_; }
 
  private:
   const Settings settings_;
@@ -93,6 +98,7 @@ class RuleContext {
   Ledger ledger_;
   Outcome outcome_ = Outcome::kJudged;
   std::string reason_;
+  std::string measured_;
   bool keeps_freed_memory_ = false;
 };
 

@@ -21,8 +21,9 @@ BoundRule BindAllocatorRule(const Rule& rule, AllocatorRuleBody body,
 // The subject of an allocator: every rule of the allocator facet.
 Subject AllocatorSubject(const AllocatorFactory& factory, KnownFailures known_failures);
 
-// A subject for each of `linked`, and one for each composition of them that deployments are likely
-// to choose, such as "tracking(system)", where all that it names is linked.
+// A subject for each of `linked`, and for compositions of them: those of the suite's list of which
+// all is linked, such as "tracking(concurrent)"; and each decorator that the list does not know,
+// such as a vendor's, over each of `linked` that decorates nothing.
 std::vector<Subject> AllocatorSubjects(absl::Span<const AllocatorFactory* const> linked);
 
 // The body of each of AllocatorRules(), in the same order.

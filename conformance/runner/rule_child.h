@@ -24,7 +24,7 @@ struct ChildRequest {
 // Types of the records that a child sends.
 inline constexpr char kFailureRecord = 'F';  // the message of a failure, as it happens
 inline constexpr char kVerdictRecord = 'V';  // a verdict's name, once, at the end
-inline constexpr char kReasonRecord = 'R';   // why unsupported or inconclusive, before the verdict
+inline constexpr char kReasonRecord = 'R';   // why not judged, or what was measured
 
 // Arguments, without the program's name, that make a binary with RunRuleChild() at the top of its
 // main() run `request` and report to the descriptor `report_fd`.

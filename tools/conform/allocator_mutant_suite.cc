@@ -88,6 +88,10 @@ std::vector<AllocatorMutant> AllocatorMutants() {
 #define TENON_RULE(name, ...) allocator_mutants::name(),
 #include "tenon/conformance/rules/allocator_rules.inc"
 #undef TENON_RULE
+      allocator_mutants::SecondOfALC_10(),
+      allocator_mutants::SecondOfALC_11(),
+      allocator_mutants::SecondOfALC_12(),
+      allocator_mutants::SecondOfALC_17(),
   };
 }
 

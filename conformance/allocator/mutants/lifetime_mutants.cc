@@ -1,7 +1,11 @@
 // Mutants of the rules about the end of an allocator, and what comes after it.
 
+#include <atomic>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "tenon/conformance/allocator/mutants/decorator.h"
 #include "tenon/conformance/rules/allocator_mutant.h"
@@ -21,6 +25,66 @@ class KeepsNotesOfForeignFrees final : public MovingAllocatorDecorator {
 
  private:
   const std::thread::id owner_ = std::this_thread::get_id();
+};
+
+// Destruction does not wait for a free on another thread, but leaves to it what there is to do.
+class LeavesTheRestToTheFree final : public Allocator {
+ public:
+  LeavesTheRestToTheFree(Owned<Allocator> good, Allocator& /*memory*/)
+      : state_(std::make_shared<State>()) {
+    state_->good = std::move(good);
+  }
+  ~LeavesTheRestToTheFree() override {
+    state_->ended = true;
+    if (state_->frees == 0) state_->good.reset();
+  }
+
+  Block Allocate(Layout layout) noexcept override { return state_->good->Allocate(layout); }
+  void Deallocate(void* ptr, Layout layout) noexcept override {
+    const std::shared_ptr<State> state = state_;
+    ++state->frees;
+    state->good->Deallocate(ptr, layout);
+    if (--state->frees == 0 && state->ended) state->good.reset();
+  }
+  AllocatorStats Stats() const noexcept override { return state_->good->Stats(); }
+  AllocatorTraits traits() const noexcept override { return state_->good->traits(); }
+  void VisitLive(absl::FunctionRef<void(const LiveBlock&)> visit) const override {
+    state_->good->VisitLive(visit);
+  }
+
+ private:
+  struct State {
+    Owned<Allocator> good;
+    std::atomic<int> frees = 0;
+    std::atomic<bool> ended = false;
+  };
+
+  const std::shared_ptr<State> state_;
+};
+
+// New allocators go on counting where the one stopped that had their address.
+class CountsByAddress final : public AllocatorDecorator {
+ public:
+  using AllocatorDecorator::AllocatorDecorator;
+
+  Block Allocate(Layout layout) noexcept override {
+    const Block block = good().Allocate(layout);
+    if (block.ptr != nullptr) Count(1);
+    return block;
+  }
+  AllocatorStats Stats() const noexcept override {
+    AllocatorStats stats = good().Stats();
+    stats.total_blocks = Count(0);
+    return stats;
+  }
+
+ private:
+  uint64_t Count(uint64_t blocks) const {
+    static std::mutex mutex;
+    static auto* const counts = new std::map<const void*, uint64_t>();
+    const std::lock_guard<std::mutex> lock(mutex);
+    return (*counts)[this] += blocks;
+  }
 };
 
 struct CachedBlock {
@@ -93,6 +157,20 @@ AllocatorMutant ALC_18() {
           .rule = "ALC-18",
           .expected_reason = "teardown after failures, again and again never ended",
           .wrap = &Wrap<KeepsTheLockOfTheRegistry>};
+}
+
+AllocatorMutant SecondOfALC_10() {
+  return {.name = "destruction leaves the rest to a free that is under way",
+          .rule = "ALC-10",
+          .expected_reason = "was destroyed with a free of a block of",
+          .wrap = &Wrap<LeavesTheRestToTheFree>};
+}
+
+AllocatorMutant SecondOfALC_11() {
+  return {.name = "an allocator counts on where the one of its address stopped",
+          .rule = "ALC-11",
+          .expected_reason = "a new allocator counts blocks of one that is gone",
+          .wrap = &Wrap<CountsByAddress>};
 }
 
 }  // namespace allocator_mutants

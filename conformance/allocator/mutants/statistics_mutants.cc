@@ -37,6 +37,24 @@ class DoesNotCountResizes final : public AllocatorDecorator {
   std::atomic<uint64_t> live_bytes_{0};
 };
 
+// Asks for memory with the lock held under which it is counted.
+class CountsUnderTheLockOfRequests final : public MovingAllocatorDecorator {
+ public:
+  using MovingAllocatorDecorator::MovingAllocatorDecorator;
+
+  Block Allocate(Layout layout) noexcept override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return good().Allocate(layout);
+  }
+  AllocatorStats Stats() const noexcept override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return good().Stats();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+};
+
 // Looks through all blocks for the one that is freed.
 class ScansItsTable final : public MovingAllocatorDecorator {
  public:
@@ -132,6 +150,18 @@ class ChargesWhatItRefuses final : public MovingAllocatorDecorator {
   std::atomic<uint64_t> used_{0};
 };
 
+// Charges the whole of a block that grows beside what was charged for it before.
+class ChargesAGrowInFull final : public AllocatorDecorator {
+ public:
+  using AllocatorDecorator::AllocatorDecorator;
+
+  Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept override {
+    const uint64_t free_bytes = traits().quota_bytes - good().Stats().live_bytes;
+    if (new_size > layout.size && new_size > free_bytes) return {};
+    return good().Reallocate(ptr, layout, new_size);
+  }
+};
+
 }  // namespace
 
 namespace allocator_mutants {
@@ -146,7 +176,7 @@ AllocatorMutant ALC_12() {
 AllocatorMutant ALC_14() {
   return {.name = "live blocks are found by a linear scan",
           .rule = "ALC-14",
-          .expected_reason = "ns to free and allocate a block among",
+          .expected_reason = "ns more for each live block",
           .wrap = &Wrap<ScansItsTable>};
 }
 
@@ -169,6 +199,20 @@ AllocatorMutant ALC_17() {
           .rule = "ALC-17",
           .expected_reason = "bytes of a quota are missing",
           .wrap = &Wrap<ChargesWhatItRefuses>};
+}
+
+AllocatorMutant SecondOfALC_12() {
+  return {.name = "statistics wait for the lock that a request holds",
+          .rule = "ALC-12",
+          .expected_reason = "statistics could not be read before a request",
+          .wrap = &Wrap<CountsUnderTheLockOfRequests>};
+}
+
+AllocatorMutant SecondOfALC_17() {
+  return {.name = "a grow is charged in full",
+          .rule = "ALC-17",
+          .expected_reason = "a grow by a quarter of a quota, which was free, was refused",
+          .wrap = &Wrap<ChargesAGrowInFull>};
 }
 
 }  // namespace allocator_mutants
