@@ -105,9 +105,11 @@ BackendCapabilities AsioBackend::capabilities() const noexcept {
 absl::Status AsioBackend::Attach(uint32_t slot, int fd, DescriptorKind kind) noexcept {
   try {
     if (context_is_gone()) {
-      return absl::FailedPreconditionError("the io_context that this loop ran on is destroyed");
+      return StatusOf(absl::StatusCode::kFailedPrecondition,
+                      "the io_context that this loop ran on is destroyed");
     }
-    if (kind == DescriptorKind::kFile) return absl::UnimplementedError("a file: not polled");
+    if (kind == DescriptorKind::kFile)
+      return StatusOf(absl::StatusCode::kUnimplemented, "a file: not polled");
   } catch (const std::bad_alloc&) {
     return OutOfMemory();
   }
@@ -319,7 +321,8 @@ void AsioBackend::Wake() noexcept {
 absl::StatusOr<int> AsioBackend::PollFd() noexcept {
   if (!own_context_.has_value()) return wake_.get();
   try {
-    return absl::UnimplementedError(
+    return StatusOf(
+        absl::StatusCode::kUnimplemented,
         "PollFd: Asio does not show its epoll instance; make the loop over an io_context that the "
         "foreign loop runs (asio::ContextFactory), or choose another backend");
   } catch (const std::bad_alloc&) {

@@ -57,7 +57,7 @@ absl::Status StatusOfException() noexcept {
       return OsError(error.code().value(),
                      absl::StrCat("io_context, ", text.substr(0, text.find(':'))));
     } catch (const std::exception& error) {
-      return absl::InternalError(absl::StrCat("io_context: ", error.what()));
+      return StatusOf(absl::StatusCode::kInternal, "io_context: ", error.what());
     }
   } catch (const std::bad_alloc&) {
     return OutOfMemory();

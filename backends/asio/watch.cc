@@ -41,7 +41,8 @@ class ProcessHeap final : public Allocator {
 constexpr Layout kWatchLayout = {.size = sizeof(Watch), .alignment = alignof(Watch)};
 
 absl::Status RefusedRegistration(int error) {
-  if (error == EPERM) return absl::UnimplementedError("epoll_ctl: cannot be polled");
+  if (error == EPERM)
+    return StatusOf(absl::StatusCode::kUnimplemented, "epoll_ctl: cannot be polled");
   return OsError(error, "epoll_ctl(EPOLL_CTL_ADD)",
                  error == ENOSPC ? "the user's limit on watches is reached; raise sysctl "
                                    "fs.epoll.max_user_watches"

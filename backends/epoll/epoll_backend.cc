@@ -64,7 +64,8 @@ BackendCapabilities EpollBackend::capabilities() const noexcept {
 absl::Status EpollBackend::Attach(uint32_t slot, int fd, DescriptorKind kind) noexcept {
   epoll_event event = {.events = kInput, .data = {.u64 = slot}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    if (errno == EPERM) return absl::UnimplementedError("epoll_ctl: cannot be polled");
+    if (errno == EPERM)
+      return StatusOf(absl::StatusCode::kUnimplemented, "epoll_ctl: cannot be polled");
     return OsError(errno, "epoll_ctl(EPOLL_CTL_ADD)",
                    errno == ENOSPC ? "the user's limit on watches is reached; raise sysctl "
                                      "fs.epoll.max_user_watches"

@@ -31,7 +31,8 @@ absl::Status CheckPollable(int fd) {
   if (!epoll.ok()) return OsError(errno, "epoll_create1");
   epoll_event event = {.events = 0, .data = {.u64 = 0}};
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0) return absl::OkStatus();
-  if (errno == EPERM) return absl::UnimplementedError("epoll_ctl: cannot be polled");
+  if (errno == EPERM)
+    return StatusOf(absl::StatusCode::kUnimplemented, "epoll_ctl: cannot be polled");
   return OsError(errno, "epoll_ctl(EPOLL_CTL_ADD)");
 }
 

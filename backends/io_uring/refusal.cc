@@ -90,10 +90,11 @@ absl::Status SetupRefused(int errnum, const HostFacts& facts) {
     case ENOMEM:
       return OsError(errnum, "io_uring_setup", NoMemory(facts));
     case EINVAL:
-      return absl::UnimplementedError(absl::StrCat(
-          "io_uring_setup: EINVAL (Invalid argument): kernel ", facts.kernel_release,
+      return StatusOf(
+          absl::StatusCode::kUnimplemented, "io_uring_setup: EINVAL (Invalid argument): kernel ",
+          facts.kernel_release,
           " does not know what the backend asks for (IORING_SETUP_DEFER_TASKRUN); it takes Linux "
-          "6.1"));
+          "6.1");
     default:
       return OsError(errnum, "io_uring_setup");
   }

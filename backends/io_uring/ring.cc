@@ -78,7 +78,13 @@ Ring::~Ring() {
 
 absl::Status Ring::Init(uint32_t entries) {
   const int result = SetUp(entries, ring_);
-  if (result < 0) return SetupRefused(-result, ReadHostFacts());
+  if (result < 0) {
+    try {
+      return SetupRefused(-result, ReadHostFacts());
+    } catch (const std::bad_alloc&) {
+      return OutOfMemory();
+    }
+  }
   initialised_ = true;
   // Spares the kernel the look-up of the descriptor in each call. A thread can do that for 16
   // rings; for more, the descriptor serves.

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/log/check.h"
-#include "absl/strings/str_cat.h"
 #include "tenon/core/loop/mutation.h"
 #include "tenon/core/loop/os_error.h"
 #include "tenon/core/loop/perform.h"
@@ -19,8 +18,8 @@ namespace {
 absl::StatusOr<DescriptorKind> KindOf(int fd) {
   struct stat status;
   if (::fstat(fd, &status) != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("Adopt: ", fd, " is not an open descriptor (fstat failed)"));
+    return StatusOf(absl::StatusCode::kInvalidArgument, "Adopt: ", fd,
+                    " is not an open descriptor (fstat failed)");
   }
   if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
     return DescriptorKind::kFile;
@@ -99,17 +98,18 @@ void Loop::CheckUsable() const {
 
 absl::StatusOr<Handle> Loop::Adopt(UniqueFd fd) noexcept {
   if (fork_guard_.InChild()) {
-    return absl::FailedPreconditionError("Adopt: the loop belongs to the parent process");
+    return StatusOf(absl::StatusCode::kFailedPrecondition,
+                    "Adopt: the loop belongs to the parent process");
   }
   CheckUsable();
-  if (draining_) return absl::FailedPreconditionError("Adopt: the loop is draining");
+  if (draining_)
+    return StatusOf(absl::StatusCode::kFailedPrecondition, "Adopt: the loop is draining");
   absl::StatusOr<DescriptorKind> kind = KindOf(fd.get());
   if (!kind.ok()) return std::move(kind).status();
   const uint32_t index = handles_.Take();
   if (index == Handle::kNoIndex) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("Adopt: all ", options_.max_handles,
-                     " handles are open; close some or raise LoopOptions::max_handles"));
+    return StatusOf(absl::StatusCode::kResourceExhausted, "Adopt: all ", options_.max_handles,
+                    " handles are open; close some or raise LoopOptions::max_handles");
   }
   HandleSlot& slot = handles_[index];
   if (*kind != DescriptorKind::kFile || capabilities_.native_files) {
@@ -137,14 +137,14 @@ int Loop::Descriptor(Handle handle) const noexcept {
 absl::Status Loop::RegisterBuffers(uint32_t count, uint32_t size) noexcept {
   CheckUsable();
   if (!capabilities_.provided_buffers) {
-    return absl::UnimplementedError(
-        absl::StrCat("RegisterBuffers: backend ", backend_name_, " has no provided buffers"));
+    return StatusOf(absl::StatusCode::kUnimplemented, "RegisterBuffers: backend ", backend_name_,
+                    " has no provided buffers");
   }
-  if (buffers_.ok()) return absl::FailedPreconditionError("RegisterBuffers: called before");
+  if (buffers_.ok())
+    return StatusOf(absl::StatusCode::kFailedPrecondition, "RegisterBuffers: called before");
   if (count < 1 || count > BufferPool::kMaxCount || size < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("RegisterBuffers: ", count, " buffers of ", size,
-                                                   " bytes; 1 to ", BufferPool::kMaxCount,
-                                                   " of at least 1 are possible"));
+    return StatusOf(absl::StatusCode::kInvalidArgument, "RegisterBuffers: ", count, " buffers of ",
+                    size, " bytes; 1 to ", BufferPool::kMaxCount, " of at least 1 are possible");
   }
   BufferPool buffers = BufferPool::Create(allocator_, count, size);
   if (!buffers.ok()) return OutOfMemory();

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "tenon/core/loop/buffer_pool.h"
 #include "tenon/core/loop/completion_sink.h"
+#include "tenon/core/loop/os_error.h"
 #include "tenon/core/loop/time.h"
 
 namespace tenon {
@@ -102,7 +103,7 @@ class LoopBackend {
   // Only when it is called need the backend go to the expense. Unimplemented where there is
   // none, such as with a simulated clock; else an error names what was refused.
   virtual absl::StatusOr<int> PollFd() noexcept {
-    return absl::UnimplementedError("the backend has no descriptor to watch");
+    return StatusOf(absl::StatusCode::kUnimplemented, "the backend has no descriptor to watch");
   }
 
   // The time in nanoseconds since some start, never decreasing, at least 0. CLOCK_MONOTONIC for

@@ -2,12 +2,14 @@
 
 #include <unistd.h>
 
+#include <new>
 #include <string>
 
 #include "absl/log/check.h"
 #include "absl/strings/str_cat.h"
 #include "tenon/core/loop/loop.h"
 #include "tenon/core/loop/mutation.h"
+#include "tenon/core/loop/os_error.h"
 #include "tenon/core/loop/unique_fd.h"
 
 namespace tenon {
@@ -55,12 +57,13 @@ void Loop::FinishCloseIfQuiet(uint32_t index) {
 
 absl::Status Loop::Drain(int64_t deadline_ns) noexcept {
   if (fork_guard_.InChild()) {
-    return absl::FailedPreconditionError("Drain: the loop belongs to the parent process");
+    return StatusOf(absl::StatusCode::kFailedPrecondition,
+                    "Drain: the loop belongs to the parent process");
   }
   CheckUsable();
   if (in_turn_ && !Mutated(LoopMutation::kDrainInCallback)) {
-    return absl::FailedPreconditionError(
-        "Drain: called inside a callback; stop the loop and drain it outside");
+    return StatusOf(absl::StatusCode::kFailedPrecondition,
+                    "Drain: called inside a callback; stop the loop and drain it outside");
   }
   // What was submitted or posted since an earlier Drain is completed by this one.
   if (drained_ && (Idle() || Mutated(LoopMutation::kDrainGivesUp))) return absl::OkStatus();
@@ -106,12 +109,16 @@ absl::Status Loop::StillInFlight() const {
   for (uint32_t index = 0; index < handles_.used(); ++index) {
     handles_[index].pending.ForEach(count);
   }
-  std::string text = absl::StrCat("Drain: still in flight: ", pending_, " operations");
-  for (size_t opcode = 0; opcode < kOpcodeCount; ++opcode) {
-    if (counts[opcode] == 0) continue;
-    absl::StrAppend(&text, ", ", OpcodeName(static_cast<Opcode>(opcode)), " x ", counts[opcode]);
+  try {
+    std::string text = absl::StrCat("Drain: still in flight: ", pending_, " operations");
+    for (size_t opcode = 0; opcode < kOpcodeCount; ++opcode) {
+      if (counts[opcode] == 0) continue;
+      absl::StrAppend(&text, ", ", OpcodeName(static_cast<Opcode>(opcode)), " x ", counts[opcode]);
+    }
+    return absl::DeadlineExceededError(text);
+  } catch (const std::bad_alloc&) {
+    return absl::Status(absl::StatusCode::kDeadlineExceeded, "");
   }
-  return absl::DeadlineExceededError(text);
 }
 
 // In a forked child: the kernel objects are the parent's, so nothing is completed or cancelled.

@@ -1,14 +1,14 @@
 #include "tenon/core/loop/loop_options.h"
 
-#include "absl/strings/str_cat.h"
+#include "tenon/core/loop/os_error.h"
 
 namespace tenon {
 namespace {
 
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("LoopOptions.", field, " is ", value, "; it must be from ", low, " to ", high));
+  return StatusOf(absl::StatusCode::kInvalidArgument, "LoopOptions.", field, " is ", value,
+                  "; it must be from ", low, " to ", high);
 }
 
 }  // namespace

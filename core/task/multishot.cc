@@ -1,9 +1,8 @@
 #include "tenon/core/task/multishot.h"
+#include "tenon/core/loop/os_error.h"
 
 #include <cerrno>
 #include <utility>
-
-#include "absl/strings/str_cat.h"
 
 namespace tenon {
 
@@ -146,10 +145,9 @@ absl::StatusOr<PooledBuffer> RecvStream::Take() noexcept {
     return PooledBuffer(loop(), chunk.buffer_id, chunk.size);
   }
   if (lost_) {
-    return absl::DataLossError(
-        absl::StrCat("RecvStream: ", kCapacity,
-                     " buffers were not taken in time and the next had no room; "
-                     "await Next more often, or close the connection"));
+    return StatusOf(absl::StatusCode::kDataLoss, "RecvStream: ", kCapacity,
+                    " buffers were not taken in time and the next had no room; "
+                    "await Next more often, or close the connection");
   }
   if (ended_) return PooledBuffer();
   return TakeError();

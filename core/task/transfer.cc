@@ -1,6 +1,6 @@
 #include "tenon/core/task/transfer.h"
 
-#include "absl/strings/str_cat.h"
+#include "tenon/core/loop/os_error.h"
 
 namespace tenon {
 
@@ -50,9 +50,9 @@ absl::Status TransferResult::await_resume() noexcept {
   const int32_t result = begun() ? operation().result() : -ECANCELED;
   if (result < 0) return OperationError(opcode_, result);
   if (result > 0) return absl::Status(absl::StatusCode::kCancelled, "");
-  return absl::OutOfRangeError(
-      absl::StrCat(OpcodeName(opcode_), ": the stream ended after ", moved_, " of ", size_,
-                   " bytes; the peer closed it, or the file is shorter than expected"));
+  return StatusOf(absl::StatusCode::kOutOfRange, OpcodeName(opcode_), ": the stream ended after ",
+                  moved_, " of ", size_,
+                  " bytes; the peer closed it, or the file is shorter than expected");
 }
 
 }  // namespace tenon

@@ -1,0 +1,148 @@
+// What a loop that exists answers while `operator new` fails: a status, and never the end of the
+// process. On every linked backend. See conformance, INIT-1, for what happens while it is made.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "gtest/gtest.h"
+#include "tenon/core/loop/loop.h"
+#include "tenon/runtime/open_loop.h"
+
+namespace {
+
+// On this thread only: the test framework may use others.
+thread_local bool fails = false;
+thread_local int refused = 0;
+
+void* AllocateOrThrow(size_t size) {
+  if (fails) ++refused;
+  void* const block = fails ? nullptr : std::malloc(size == 0 ? 1 : size);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+
+}  // namespace
+
+void* operator new(size_t size) { return AllocateOrThrow(size); }
+void* operator new[](size_t size) { return AllocateOrThrow(size); }
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete[](void* block) noexcept { std::free(block); }
+void operator delete(void* block, size_t) noexcept { std::free(block); }
+void operator delete[](void* block, size_t) noexcept { std::free(block); }
+
+namespace tenon::runtime {
+namespace {
+
+// While it lives, no memory is to be had by `new`.
+class WithoutMemory {
+ public:
+  WithoutMemory() {
+    refused = 0;
+    fails = true;
+  }
+  ~WithoutMemory() { fails = false; }
+  WithoutMemory(const WithoutMemory&) = delete;
+  WithoutMemory& operator=(const WithoutMemory&) = delete;
+};
+
+constexpr uint32_t kMaxHandles = 4;
+
+class NoMemoryTest : public testing::TestWithParam<const LoopBackendFactory*> {
+ protected:
+  void SetUp() override {
+    auto loop = OpenLoop({.backend = GetParam()->name(),
+                          .options = {.max_handles = kMaxHandles, .queue_depth = 16}});
+    ASSERT_TRUE(loop.ok()) << loop.status();
+    loop_ = *std::move(loop);
+  }
+  // What it answers without memory; the message is empty, as there is none for it.
+  void ExpectRefusal(const absl::Status& status, absl::StatusCode code) {
+    fails = false;
+    EXPECT_EQ(status.code(), code);
+    EXPECT_EQ(status.message(), "");
+    EXPECT_GT(refused, 0) << "nobody asked for memory: this shows nothing";
+  }
+
+  Owned<Loop> loop_;
+};
+
+TEST_P(NoMemoryTest, AdoptOfNoDescriptor) {
+  UniqueFd closed(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  ::close(closed.get());
+  const WithoutMemory without;
+  const absl::Status status = loop_->Adopt(std::move(closed)).status();
+  ExpectRefusal(status, absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(NoMemoryTest, AdoptOfWhatCannotBePolled) {
+  // Some backends are told so by a status, which is no failure.
+  UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const WithoutMemory without;
+  const absl::StatusOr<Handle> adopted = loop_->Adopt(std::move(null));
+  fails = false;
+  EXPECT_TRUE(adopted.ok()) << adopted.status();
+}
+
+TEST_P(NoMemoryTest, AdoptOfOneTooMany) {
+  for (uint32_t i = 0; i < kMaxHandles; ++i) {
+    ASSERT_TRUE(loop_->Adopt(UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC))).ok());
+  }
+  UniqueFd one_more(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const WithoutMemory without;
+  const absl::Status status = loop_->Adopt(std::move(one_more)).status();
+  ExpectRefusal(status, absl::StatusCode::kResourceExhausted);
+}
+
+TEST_P(NoMemoryTest, BuffersOfNoSize) {
+  const WithoutMemory without;
+  const absl::Status status = loop_->RegisterBuffers(1, 0);
+  ExpectRefusal(status, absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(NoMemoryTest, DrainThatIsNotDoneInTime) {
+  struct {
+    absl::Notification begun;
+    absl::Notification may_end;
+  } events;
+  using Events = decltype(events);
+  Operation work([](Operation&) {}, nullptr);
+  work.PrepareWork(
+      [](void* argument) -> int32_t {
+        static_cast<Events*>(argument)->begun.Notify();
+        static_cast<Events*>(argument)->may_end.WaitForNotification();
+        return 0;
+      },
+      &events);
+  loop_->Submit(work);
+  loop_->Poll();
+  // From here on it cannot be cancelled.
+  events.begun.WaitForNotification();
+  {
+    const WithoutMemory without;
+    const absl::Status status = loop_->Drain(loop_->Now());
+    ExpectRefusal(status, absl::StatusCode::kDeadlineExceeded);
+  }
+  events.may_end.Notify();
+  EXPECT_TRUE(loop_->Drain().ok());
+}
+
+std::vector<const LoopBackendFactory*> UsableBackends() {
+  std::vector<const LoopBackendFactory*> usable;
+  for (const LoopBackendFactory* backend : LinkedBackends()) {
+    if (backend->Probe().ok()) usable.push_back(backend);
+  }
+  return usable;
+}
+
+INSTANTIATE_TEST_SUITE_P(Usable, NoMemoryTest, testing::ValuesIn(UsableBackends()),
+                         [](const auto& info) { return std::string(info.param->name()); });
+
+}  // namespace
+}  // namespace tenon::runtime
