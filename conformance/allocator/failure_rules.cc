@@ -99,8 +99,11 @@ void AskForTooMuch(Allocator& allocator) {
 struct Unchanged {
   explicit Unchanged(const Allocator& allocator) : before(allocator.Stats()) {}
 
-  void Expect(const Allocator& allocator, const char* after) const {
+  void Expect(const Allocator& allocator, bool failed, const char* after) const {
     const AllocatorStats now = allocator.Stats();
+    if (allocator.traits().statistics) {
+      EXPECT_EQ(now.failures > before.failures, failed) << "failures counted by " << after;
+    }
     EXPECT_EQ(now.live_bytes, before.live_bytes) << "live bytes changed by " << after;
     EXPECT_EQ(now.live_blocks, before.live_blocks) << "live blocks changed by " << after;
     EXPECT_EQ(now.total_blocks, before.total_blocks) << "blocks counted by " << after;
@@ -108,6 +111,26 @@ struct Unchanged {
 
   const AllocatorStats before;
 };
+
+// A change of size that is not possible where the block stands is no failure, but an answer.
+void ExpectFailedResizeHarmless(AllocatorRule& rule, Allocator& allocator, Layout layout,
+                                size_t new_size) {
+  HeldBlock block = Hold(allocator, layout, new_size);
+  ASSERT_NE(block.ptr, nullptr);
+  const Unchanged unchanged(allocator);
+  rule.faults().FailFrom(1);
+  const bool resized = allocator.TryResize(block.ptr, block.layout, new_size);
+  rule.faults().Clear();
+  if (resized) {
+    EXPECT_NE(new_size, kHuge) << "a block of " << kHuge << " bytes, which nobody has";
+    block.layout.size = new_size;
+    block.usable = new_size;
+    Fill(block);
+  } else {
+    unchanged.Expect(allocator, false, "a resize that was refused");
+  }
+  Release(allocator, block);
+}
 
 // Grows that the inner allocator refuses.
 void ExpectFailedGrowHarmless(AllocatorRule& rule, Allocator& allocator, Layout layout) {
@@ -122,7 +145,7 @@ void ExpectFailedGrowHarmless(AllocatorRule& rule, Allocator& allocator, Layout 
     if (moved.ptr == nullptr) {
       EXPECT_EQ(moved.size, 0u);
       ASSERT_TRUE(ExpectIntact(block, "by a grow that failed"));
-      unchanged.Expect(allocator, "a grow that failed");
+      unchanged.Expect(allocator, true, "a grow that failed");
       EXPECT_EQ(block.begin(), before);
     } else {
       // There was room; a decorator may keep some.
@@ -175,7 +198,11 @@ void ALC_5(AllocatorRule& rule) {
   ASSERT_NE(allocator, nullptr);
   for (const size_t alignment : {1, 16, 64, 1024}) {
     for (const size_t size : {0, 1, 10, 64, 1000, 40'000}) {
-      ExpectFailedGrowHarmless(rule, *allocator, {.size = size, .alignment = alignment});
+      const Layout layout = {.size = size, .alignment = alignment};
+      ExpectFailedGrowHarmless(rule, *allocator, layout);
+      for (const size_t new_size : {size + 1, size * 2 + 100, size / 2, kHuge}) {
+        ExpectFailedResizeHarmless(rule, *allocator, layout, new_size);
+      }
       if (testing::Test::HasFailure()) return;
     }
   }
