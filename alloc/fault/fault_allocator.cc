@@ -57,8 +57,7 @@ absl::StatusOr<Owned<Allocator>> FaultFactory::Create(
     return absl::InvalidArgumentError("min_size is more than max_size: nothing would fail");
   }
   if (!plan.allocations && !plan.resizes) {
-    return absl::InvalidArgumentError(
-        "allocations and resizes are both off: nothing would fail");
+    return absl::InvalidArgumentError("allocations and resizes are both off: nothing would fail");
   }
   absl::StatusOr<Owned<Allocator>> made =
       MakeAllocator<FaultAllocator>(config.memory, *config.inner);
@@ -130,7 +129,9 @@ bool FaultAllocator::NextFails(bool resize, size_t size) noexcept {
   if (threshold != 0) {
     constexpr uint64_t kStep = 0x9e3779b97f4a7c15u;
     // Drawn for every request, so that what else fails does not change the sequence.
-    fails |= Mix(random_state_.fetch_add(kStep, std::memory_order_relaxed)) <= threshold;
+    // Mixed is the state after the step: that before the first is the seed, and 0 is mixed to 0.
+    const uint64_t state = random_state_.fetch_add(kStep, std::memory_order_relaxed) + kStep;
+    fails |= Mix(state) <= threshold;
   }
   if (fails) injected_.fetch_add(1, std::memory_order_relaxed);
   return fails;

@@ -213,6 +213,18 @@ TEST_F(FaultFactoryTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(Create().status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(FaultFactoryTest, TheDefaultSeedFailsNoSoonerThanOthers) {
+  Option("probability").probability = 1e-9;
+  const auto made = Create();
+  ASSERT_TRUE(made.ok());
+  for (int i = 0; i < 1000; ++i) {
+    const Block block = (*made)->Allocate({.size = 8});
+    ASSERT_NE(block.ptr, nullptr) << "request " << i + 1
+                                  << " of a thousand, one in a billion fails";
+    (*made)->Deallocate(block.ptr, {.size = 8});
+  }
+}
+
 TEST_F(FaultFactoryTest, ReportsWantOfMemory) {
   memory_.FailNth(1);
   EXPECT_EQ(Create().status(), absl::ResourceExhaustedError(""));

@@ -12,7 +12,8 @@
 namespace tenon::alloc {
 
 // Makes one call of the inner allocator at a time, under a mutex (ALC-6, ALC-7). Nothing but those
-// calls happens under it: a block that moves is copied outside, and every return, of a failure too,
+// calls happens under it, except what VisitLive is told to do: a block that moves is copied outside
+// (a tracker within takes it for a new one, of who moved it), and every return, of a failure too,
 // leaves the mutex free (ALC-4). An inner allocator that declares `thread_safe` is called without.
 //
 // Ownership: does not own the inner allocator, which must outlive it.
@@ -41,7 +42,8 @@ class GuardedAllocator final : public Allocator {
   AllocatorStats Stats() const noexcept override { return counters_.Sum(); }
   // The inner allocator's, and `thread_safe`, `foreign_free`, `statistics`.
   AllocatorTraits traits() const noexcept override;
-  // Holds the mutex while `visit` runs, unless the inner allocator is `thread_safe`.
+  // Holds the mutex while `visit` runs, unless the inner allocator is `thread_safe`: others that
+  // allocate wait for a leak report meanwhile.
   void VisitLive(absl::FunctionRef<void(const LiveBlock&)> visit) const override
       ABSL_LOCKS_EXCLUDED(mutex_);
 
