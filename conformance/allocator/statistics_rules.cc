@@ -169,7 +169,7 @@ void ReadDuringRequest(AllocatorRule& rule, bool inner_thread_safe, size_t size)
 
 struct Expected {
   size_t size = 0;
-  uint32_t line = 0;
+  std::source_location site = {};
 };
 
 // The report has these blocks and no others.
@@ -180,7 +180,10 @@ void ExpectReported(const Allocator& allocator, std::map<const void*, Expected> 
     ASSERT_NE(found, expected.end()) << "a block of " << block.size << " bytes is reported "
                                      << "that is not live, or twice";
     EXPECT_EQ(block.size, found->second.size) << "the size of a live block, as reported";
-    EXPECT_EQ(block.site.line(), found->second.line) << "the site of a live block, as reported";
+    const std::source_location& site = found->second.site;
+    EXPECT_EQ(block.site.line(), site.line()) << "the site of a live block, as reported";
+    EXPECT_STREQ(block.site.file_name(), site.file_name())
+        << "the site of a live block, as reported";
     EXPECT_TRUE(numbers.emplace(block.number, block.ptr).second)
         << "two live blocks have the number " << block.number;
     expected.erase(found);
@@ -207,7 +210,7 @@ std::map<const void*, Expected> WhatIsLive(const std::vector<std::unique_ptr<Sit
   std::map<const void*, Expected> live;
   for (const auto& sited : all) {
     for (const HeldBlock& block : sited->workload.blocks()) {
-      live[block.ptr] = {block.layout.size, sited->site.line()};
+      live[block.ptr] = {block.layout.size, sited->site};
     }
   }
   return live;

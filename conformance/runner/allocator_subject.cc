@@ -34,6 +34,7 @@ constexpr std::string_view kCompositions[] = {
     "fault(tracking)",
     "guarded(arena)",
     "guarded(tracking(arena))",
+    "poison(concurrent)",
     "poison(tracking)",
     "quota(64MiB,concurrent)",
     "quota(64MiB,tracking)",

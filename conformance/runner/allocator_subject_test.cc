@@ -38,7 +38,7 @@ std::vector<std::string> Names(const std::vector<Subject>& subjects) {
 
 TEST(AllocatorSubjectsTest, OfTheDefaultSetAreAllThereAre) {
   const std::vector<std::string> names = Names(AllocatorSubjects(runtime::LinkedAllocators()));
-  constexpr size_t kAllocators = 11, kCompositions = 13;
+  constexpr size_t kAllocators = 11, kCompositions = 14;
   EXPECT_THAT(names, SizeIs(kAllocators + kCompositions));
   EXPECT_THAT(names, IsSupersetOf({"system", "jemalloc_arena", "fault", "tracking(concurrent)",
                                    "guarded(tracking(arena))", "tracking(quota(64MiB,jemalloc))"}));
