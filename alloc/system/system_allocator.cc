@@ -23,6 +23,30 @@ constexpr size_t MallocSize(size_t size, size_t alignment) {
 // One for all: a block may be freed by another SystemAllocator.
 constexpr LiveBlockOwner kOwner{.name = "system", .id = &kMallocAlignment};
 
+// Apart from Allocate, which keeps fewer registers without it.
+[[gnu::noinline]] void* AlignedAlloc(Layout layout) {
+  // aligned_alloc wants a size that is a multiple of the alignment.
+  const size_t size = MallocSize(layout.size, layout.alignment);
+  if (size > std::numeric_limits<size_t>::max() - (layout.alignment - 1)) return nullptr;
+  return std::aligned_alloc(layout.alignment,
+                            (size + layout.alignment - 1) & ~(layout.alignment - 1));
+}
+
+// free(3), which takes null, with errno as it was. POSIX.1-2024 asks that of free itself, and glibc
+// does it since 2.33; what was compiled with the headers of 2.34 starts with no older one, as its
+// entry point was renamed in that version. There a free is a jump: looking up errno twice would be
+// half of what this allocator costs over malloc and free. A malloc that replaces the C library's
+// has its promises to keep (//alloc/jemalloc:malloc does).
+void Free(void* ptr) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+  std::free(ptr);
+#else
+  const int saved_errno = errno;
+  std::free(ptr);
+  errno = saved_errno;
+#endif
+}
+
 class SystemFactory final : public AllocatorFactory {
  public:
   absl::string_view name() const noexcept override { return "system"; }
@@ -37,27 +61,18 @@ class SystemFactory final : public AllocatorFactory {
 }  // namespace
 
 Block SystemAllocator::Allocate(Layout layout) noexcept {
-  size_t size = MallocSize(layout.size, layout.alignment);
-  void* ptr = nullptr;
-  if (layout.alignment <= kMallocAlignment) {
-    ptr = std::malloc(size);
-  } else {
-    // aligned_alloc wants a size that is a multiple of the alignment.
-    if (size > std::numeric_limits<size_t>::max() - (layout.alignment - 1)) return {};
-    size = (size + layout.alignment - 1) & ~(layout.alignment - 1);
-    ptr = std::aligned_alloc(layout.alignment, size);
-  }
+  void* const ptr = layout.alignment <= kMallocAlignment
+                        ? std::malloc(MallocSize(layout.size, layout.alignment))
+                        : AlignedAlloc(layout);
   if (ptr == nullptr) return {};
   AddLiveBlock(kOwner, ptr, layout);
   return Block{ptr, layout.size};
 }
 
 void SystemAllocator::Deallocate(void* ptr, Layout layout) noexcept {
-  if (ptr == nullptr) return;
+  if (kRemembersLiveBlocks && ptr == nullptr) return;
   RemoveLiveBlock(kOwner, "Deallocate", ptr, layout);
-  const int saved_errno = errno;  // free(3) preserves errno only since glibc 2.33.
-  std::free(ptr);
-  errno = saved_errno;
+  Free(ptr);
 }
 
 Block SystemAllocator::Reallocate(void* ptr, Layout layout, size_t new_size) noexcept {
