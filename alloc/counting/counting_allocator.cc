@@ -20,13 +20,7 @@ class CountingFactory final : public AllocatorFactory {
 }  // namespace
 
 Block CountingAllocator::Allocate(Layout layout) noexcept {
-  const Block block = inner_.Allocate(layout);
-  if (block.ptr == nullptr) {
-    counters_.CountFailure(ThreadNumber());
-  } else {
-    counters_.CountAllocation(ThreadNumber(), layout.size);
-  }
-  return block;
+  return counters_.CountAllocated(inner_.Allocate(layout), layout.size);
 }
 
 void CountingAllocator::Deallocate(void* ptr, Layout layout) noexcept {

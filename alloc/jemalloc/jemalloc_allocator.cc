@@ -28,21 +28,14 @@ class JemallocFactory final : public AllocatorFactory {
 }  // namespace
 
 Block JemallocAllocator::Allocate(Layout layout) noexcept {
-  const uint32_t number = ThreadNumber();
   void* const ptr = jemalloc::Allocate(kOwner, layout, 0);
-  if (ptr == nullptr) {
-    counters_.CountFailure(number);
-    return {};
-  }
-  counters_.CountAllocation(number, layout.size);
-  return {ptr, layout.size};
+  return counters_.CountAllocated({ptr, ptr != nullptr ? layout.size : 0}, layout.size);
 }
 
 void JemallocAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   if (ptr == nullptr) return;
-  const uint32_t number = ThreadNumber();
   jemalloc::Deallocate(kOwner, ptr, layout, 0);
-  counters_.EndFree(number, layout.size);
+  counters_.EndFree(ThreadNumber(), layout.size);
 }
 
 bool JemallocAllocator::TryResize(void* ptr, Layout layout, size_t new_size) noexcept {

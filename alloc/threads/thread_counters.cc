@@ -4,6 +4,12 @@
 
 namespace tenon::alloc {
 
+Block ThreadCounters::CountAllocatedSlowly(Block block, size_t size) noexcept {
+  const uint32_t number = ThreadNumber();
+  block.ptr != nullptr ? CountAllocation(number, size) : CountFailure(number);
+  return block;
+}
+
 void ThreadCounters::WaitForFrees() const noexcept {
   for (const Shard& shard : shards_) {
     for (;;) {

@@ -17,16 +17,29 @@ namespace tenon::alloc {
 // threads without a number share. Also knows whether a call that frees is under way, for what must
 // not go away meanwhile.
 //
-// `number` is the calling thread's ThreadNumber(), which allocators have at hand anyway.
+// `number` is the calling thread's ThreadNumber(), for allocators that have it at hand anyway.
 //
 // Threads: any. A thread with a number counts without atomic read-modify-write operations.
 class ThreadCounters {
  public:
+  // Counts what an Allocate for `size` bytes is about to return, a block or a failure; returns it.
+  Block CountAllocated(Block block, size_t size) noexcept {
+    const uint32_t number = ThreadNumberIfTaken();
+    // A call at the very end, so that the usual case has no register to save for what follows it.
+    if (number >= kMaxNumberedThreads || block.ptr == nullptr) [[unlikely]] {
+      return CountAllocatedSlowly(block, size);
+    }
+    CountAllocationOwn(shards_[number], size);
+    return block;
+  }
+
   // A block of `size` bytes has been allocated.
   void CountAllocation(uint32_t number, size_t size) noexcept {
     Shard& shard = shards_[number];
-    Add(number, shard.allocated_bytes, size);
-    Add(number, shard.allocated_blocks, 1);
+    if (number != kNoThreadNumber) [[likely]]
+      return CountAllocationOwn(shard, size);
+    AddShared(shard.allocated_bytes, size);
+    AddShared(shard.allocated_blocks, 1);
   }
 
   // A block has changed its size, wherever it stands now. The number of blocks is the same.
@@ -44,8 +57,10 @@ class ThreadCounters {
   void BeginFree(uint32_t number) noexcept { Add(number, shards_[number].begun_frees, 1); }
   void EndFree(uint32_t number, size_t size) noexcept {
     Shard& shard = shards_[number];
-    Add(number, shard.freed_bytes, size);
-    Add(number, shard.freed_blocks, 1);
+    if (number != kNoThreadNumber) [[likely]]
+      return EndFreeOwn(shard, size);
+    AddShared(shard.freed_bytes, size);
+    AddShared(shard.freed_blocks, 1);
   }
 
   // In place of EndFree, where a call that began turned out to free nothing.
@@ -78,11 +93,12 @@ class ThreadCounters {
     Counter freed_blocks{0};
     Counter begun_frees{0};
     Counter failures{0};
-    // Keeps the next shard out of this one's cache lines, whatever the alignment. Asking for
-    // alignment would ask it of every allocator on a stack, where GCC 12's address sanitizer does
-    // not give it.
-    char gap[64];
+    // Keeps the next shard out of this one's cache lines, whatever the alignment, and makes finding
+    // a shard a shift. Asking for alignment would ask it of every allocator on a stack, where GCC
+    // 12's address sanitizer does not give it.
+    char gap[80];
   };
+  static_assert(sizeof(Shard) == 128);
 
   struct Freed {
     uint64_t bytes = 0;
@@ -93,13 +109,28 @@ class ThreadCounters {
 
   Freed SumFreed() const noexcept;
 
-  static void Add(uint32_t number, Counter& counter, uint64_t value) noexcept {
-    if (number != kNoThreadNumber) [[likely]] {
-      counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_release);
-    } else {
-      counter.fetch_add(value, std::memory_order_release);
-    }
+  // For the one thread that writes to the counter, and for threads that share it.
+  static void AddOwn(Counter& counter, uint64_t value) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_release);
   }
+  static void AddShared(Counter& counter, uint64_t value) noexcept {
+    counter.fetch_add(value, std::memory_order_release);
+  }
+  static void Add(uint32_t number, Counter& counter, uint64_t value) noexcept {
+    number != kNoThreadNumber ? AddOwn(counter, value) : AddShared(counter, value);
+  }
+
+  static void CountAllocationOwn(Shard& shard, size_t size) noexcept {
+    AddOwn(shard.allocated_bytes, size);
+    AddOwn(shard.allocated_blocks, 1);
+  }
+  static void EndFreeOwn(Shard& shard, size_t size) noexcept {
+    AddOwn(shard.freed_bytes, size);
+    AddOwn(shard.freed_blocks, 1);
+  }
+
+  // Of a thread that has no number, or none yet; and of a failure.
+  Block CountAllocatedSlowly(Block block, size_t size) noexcept;
 
   // The last is that of the threads without a number.
   std::array<Shard, kMaxNumberedThreads + 1> shards_;

@@ -29,6 +29,27 @@ TEST(ThreadCountersTest, CountsWhatIsToldIt) {
   EXPECT_EQ(stats.failures, 1u);
 }
 
+TEST(ThreadCountersTest, CountsWhatIsReturnedAndReturnsIt) {
+  ThreadCounters counters;
+  char bytes[100];
+  const auto count = [&] {
+    const Block block = counters.CountAllocated({.ptr = bytes, .size = 100}, 90);
+    EXPECT_EQ(block.ptr, bytes);
+    EXPECT_EQ(block.size, 100u);
+    EXPECT_EQ(counters.CountAllocated({}, 7).ptr, nullptr);
+  };
+  count();
+  // Of a thread that has no number yet, and then has one.
+  std::thread([&] {
+    count();
+    count();
+  }).join();
+  const AllocatorStats stats = counters.Sum();
+  EXPECT_EQ(stats.live_bytes, 3 * 90u);
+  EXPECT_EQ(stats.total_blocks, 3u);
+  EXPECT_EQ(stats.failures, 3u);
+}
+
 TEST(ThreadCountersTest, LosesNothingAmongThreadsWithAndWithoutNumbers) {
   constexpr int kThreads = 4;
   constexpr uint64_t kBlocks = 20'000;

@@ -37,6 +37,11 @@ inline uint32_t ThreadNumber() noexcept {
   return number != internal::kNotAsked ? number : internal::TakeThreadNumber();
 }
 
+// The same, but that a thread which has not asked for its number is not given one: what is not
+// below kMaxNumberedThreads says no more than that ThreadNumber() has to be asked. One comparison
+// for those whose usual case is a thread with a number.
+inline uint32_t ThreadNumberIfTaken() noexcept { return internal::thread_number; }
+
 }  // namespace tenon::alloc
 
 #endif  // TENON_ALLOC_THREADS_THREAD_NUMBER_H_
