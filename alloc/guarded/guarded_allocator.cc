@@ -28,15 +28,15 @@ GuardedAllocator::GuardedAllocator(Allocator& inner)
       unguarded_(inner_traits_.thread_safe ? &inner : nullptr),
       guarded_(inner_traits_.thread_safe ? nullptr : &inner) {}
 
-Block GuardedAllocator::InnerAllocate(Layout layout) noexcept {
+inline Block GuardedAllocator::InnerAllocate(Layout layout) noexcept {
   if (unguarded_ != nullptr) return unguarded_->Allocate(layout);
   const Locked locked(mutex_);
   return guarded_->Allocate(layout);
 }
 
-void GuardedAllocator::InnerDeallocate(void* ptr, Layout layout) noexcept {
+inline void GuardedAllocator::InnerDeallocate(void* ptr, Layout layout) noexcept {
   if (unguarded_ != nullptr) return unguarded_->Deallocate(ptr, layout);
-  const int saved_errno = errno;  // waiting for the mutex may change it
+  const int saved_errno = errno;  // what was made for one thread may have changed it
   {
     const Locked locked(mutex_);
     guarded_->Deallocate(ptr, layout);
@@ -44,20 +44,14 @@ void GuardedAllocator::InnerDeallocate(void* ptr, Layout layout) noexcept {
   errno = saved_errno;
 }
 
-bool GuardedAllocator::InnerTryResize(void* ptr, Layout layout, size_t new_size) noexcept {
+inline bool GuardedAllocator::InnerTryResize(void* ptr, Layout layout, size_t new_size) noexcept {
   if (unguarded_ != nullptr) return unguarded_->TryResize(ptr, layout, new_size);
   const Locked locked(mutex_);
   return guarded_->TryResize(ptr, layout, new_size);
 }
 
 Block GuardedAllocator::Allocate(Layout layout) noexcept {
-  const Block block = InnerAllocate(layout);
-  if (block.ptr == nullptr) {
-    counters_.CountFailure(ThreadNumber());
-  } else {
-    counters_.CountAllocation(ThreadNumber(), layout.size);
-  }
-  return block;
+  return counters_.CountAllocated(InnerAllocate(layout), layout.size);
 }
 
 void GuardedAllocator::Deallocate(void* ptr, Layout layout) noexcept {

@@ -1,7 +1,6 @@
 #include "tenon/alloc/poison/poison_allocator.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -258,7 +257,6 @@ Block PoisonAllocator::Allocate(Layout layout) noexcept {
 
 void PoisonAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   if (ptr == nullptr) return;
-  const int saved_errno = errno;  // waiting for the mutex may change it
   const uint32_t number = ThreadNumber();
   counters_.BeginFree(number);
   Header* const header = Verify("Deallocate", ptr, layout);
@@ -268,7 +266,6 @@ void PoisonAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   } else {
     counters_.AbandonFree(number);
   }
-  errno = saved_errno;
 }
 
 bool PoisonAllocator::Free(Header* header) noexcept {

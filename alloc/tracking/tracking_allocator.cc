@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cstddef>
 #include <limits>
 #include <new>
@@ -98,7 +97,7 @@ TrackingAllocator::~TrackingAllocator() {
   }
 }
 
-Layout TrackingAllocator::InnerLayout(const Header& header) {
+inline Layout TrackingAllocator::InnerLayout(const Header& header) {
   const size_t alignment = InnerAlignment(size_t{1} << header.alignment_bits);
   return {.size = PrefixBytes(sizeof(Header), alignment, header.has_stack != 0) + header.size,
           .alignment = alignment};
@@ -106,47 +105,55 @@ Layout TrackingAllocator::InnerLayout(const Header& header) {
 
 // Differs from block to block and from allocator to allocator, also from one that was at the same
 // address before, so that no copy passes for a header.
-uint64_t TrackingAllocator::MagicOf(const Header* header) const {
+inline uint64_t TrackingAllocator::MagicOf(const Header* header) const {
   static_assert(offsetof(Header, magic) + sizeof(Header::magic) == sizeof(Header));
   return kLiveMagic ^ reinterpret_cast<uintptr_t>(header) ^ generation_;
 }
 
-TrackingAllocator::Finding TrackingAllocator::Judge(const Header* header) const {
+inline TrackingAllocator::Finding TrackingAllocator::Judge(const Header* header) const {
   if (header->magic == MagicOf(header)) return Finding::kLive;
   return header->magic == kFreedMagic ? Finding::kFreed : Finding::kForeign;
 }
 
-void TrackingAllocator::DieOf(const char* operation, const void* ptr, Finding finding) const {
+// Not inlined, so that looking for a mistake costs no more than the comparison.
+[[gnu::noinline]] void TrackingAllocator::DieOf(const char* operation, const void* ptr,
+                                                Finding finding) const {
   LOG(FATAL) << "tracking: " << operation << " of " << ptr
              << (finding == Finding::kFreed
                      ? ", which was freed before"
                      : ", which was not allocated here, or what stands before it was overwritten");
 }
 
-TrackingAllocator::Header* TrackingAllocator::Find(const char* operation, void* ptr,
-                                                   Layout layout) const {
+[[gnu::noinline]] void TrackingAllocator::DieOfLayout(const char* operation, const Header& header,
+                                                      Layout layout) {
+  LOG(FATAL) << "tracking: " << operation << " of " << static_cast<const void*>(&header + 1)
+             << " with " << layout.size << " bytes aligned to " << layout.alignment
+             << "; allocation " << header.number << " at " << header.site.file_name() << ":"
+             << header.site.line() << " has " << header.size << " aligned to "
+             << (size_t{1} << header.alignment_bits);
+}
+
+inline TrackingAllocator::Header* TrackingAllocator::Find(const char* operation, void* ptr,
+                                                          Layout layout) const {
   Header* const header = static_cast<Header*>(ptr) - 1;
   const Finding finding = Judge(header);
-  if (finding != Finding::kLive) DieOf(operation, ptr, finding);
+  if (finding != Finding::kLive) [[unlikely]]
+    DieOf(operation, ptr, finding);
   const size_t alignment = size_t{1} << header->alignment_bits;
-  if (header->size != layout.size || alignment != layout.alignment) {
-    LOG(FATAL) << "tracking: " << operation << " of " << ptr << " with " << layout.size
-               << " bytes aligned to " << layout.alignment << "; allocation " << header->number
-               << " at " << header->site.file_name() << ":" << header->site.line() << " has "
-               << header->size << " aligned to " << alignment;
+  if (header->size != layout.size || alignment != layout.alignment) [[unlikely]] {
+    DieOfLayout(operation, *header, layout);
   }
   return header;
 }
 
 bool TrackingAllocator::TakesStack(Shard* shard) noexcept {
-  if (options_.stacks == 0) return false;
   const uint64_t since = shard->since_stack.load(std::memory_order_relaxed) + 1;
   const bool takes = since >= options_.stacks;
   shard->since_stack.store(takes ? 0 : since, std::memory_order_relaxed);
   return takes;
 }
 
-void TrackingAllocator::Link(Header* header) noexcept {
+inline void TrackingAllocator::Link(Header* header) noexcept {
   Shard& shard = shards_[header->shard];
   const Locked locked(shard.mutex);
   if (header->number == 0) {
@@ -163,7 +170,7 @@ void TrackingAllocator::Link(Header* header) noexcept {
   shard.first = header;
 }
 
-bool TrackingAllocator::Unlink(Header* header) noexcept {
+inline bool TrackingAllocator::Unlink(Header* header) noexcept {
   Shard& shard = shards_[header->shard];
   const Locked locked(shard.mutex);
   if (header->magic != MagicOf(header)) return false;
@@ -174,8 +181,9 @@ bool TrackingAllocator::Unlink(Header* header) noexcept {
 }
 
 Block TrackingAllocator::Allocate(Layout layout) noexcept {
-  const auto shard = static_cast<uint32_t>(ThreadNumber() % shards_.size());
-  const bool has_stack = TakesStack(&shards_[shard]);
+  const uint32_t number = ThreadNumber();
+  const auto shard = static_cast<uint32_t>(number % shards_.size());
+  const bool has_stack = options_.stacks != 0 && TakesStack(&shards_[shard]);
   const size_t alignment = InnerAlignment(layout.alignment);
   const size_t prefix = PrefixBytes(sizeof(Header), alignment, has_stack);
   Block block;
@@ -183,7 +191,7 @@ Block TrackingAllocator::Allocate(Layout layout) noexcept {
     block = inner_.Allocate({.size = prefix + layout.size, .alignment = alignment});
   }
   if (block.ptr == nullptr) {
-    counters_.CountFailure(ThreadNumber());
+    counters_.CountFailure(number);
     return {};
   }
   char* const ptr = static_cast<char*>(block.ptr) + prefix;
@@ -198,13 +206,12 @@ Block TrackingAllocator::Allocate(Layout layout) noexcept {
     header->stack_depth = static_cast<uint32_t>(absl::GetStackTrace(stack, kMaxStack, 0));
   }
   Link(header);
-  counters_.CountAllocation(ThreadNumber(), layout.size);
+  counters_.CountAllocation(number, layout.size);
   return {.ptr = ptr, .size = layout.size};
 }
 
 void TrackingAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   if (ptr == nullptr) return;
-  const int saved_errno = errno;  // waiting for a mutex may change it
   const uint32_t number = ThreadNumber();
   counters_.BeginFree(number);
   Header* const header = Find("Deallocate", ptr, layout);
@@ -212,7 +219,6 @@ void TrackingAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   if (!Unlink(header)) DieOf("Deallocate", ptr, Finding::kFreed);
   inner_.Deallocate(static_cast<char*>(ptr) - (inner_layout.size - layout.size), inner_layout);
   counters_.EndFree(number, layout.size);
-  errno = saved_errno;
 }
 
 bool TrackingAllocator::TryResize(void* ptr, Layout layout, size_t new_size) noexcept {

@@ -71,6 +71,7 @@ class TrackingAllocator final : public Allocator {
   struct Header;
   enum class Finding { kLive, kFreed, kForeign };
 
+  // Takes 128 bytes, so that finding one is a shift and no two share a cache line.
   struct Shard {
     mutable Lock mutex;
     Header* first ABSL_GUARDED_BY(mutex) = nullptr;
@@ -79,9 +80,9 @@ class TrackingAllocator final : public Allocator {
     uint64_t end_number ABSL_GUARDED_BY(mutex) = 0;
     // Allocations since a stack was recorded. Not guarded: a lost count does not matter.
     std::atomic<uint64_t> since_stack{0};
-    // Of a cache line, from the next one.
-    char distance[64] = {};
+    char distance[88] = {};
   };
+  static_assert(sizeof(Shard) == 128);
 
   static Layout InnerLayout(const Header& header);
   uint64_t MagicOf(const Header* header) const;
@@ -89,6 +90,8 @@ class TrackingAllocator final : public Allocator {
   // The header of a live block. Dies unless it is one, and has this layout.
   Header* Find(const char* operation, void* ptr, Layout layout) const;
   [[noreturn]] void DieOf(const char* operation, const void* ptr, Finding finding) const;
+  [[noreturn]] static void DieOfLayout(const char* operation, const Header& header, Layout layout);
+  // Whether an allocation records its stack. REQUIRES: some do.
   bool TakesStack(Shard* shard) noexcept;
   // Numbers the block too, if that has not been done.
   void Link(Header* header) noexcept;
