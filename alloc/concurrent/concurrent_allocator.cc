@@ -69,27 +69,27 @@ ConcurrentAllocator::Shard* ConcurrentAllocator::MakeShard(uint32_t number) noex
   return shard;
 }
 
-void* ConcurrentAllocator::AllocateIn(uint32_t number, Layout layout,
-                                      uint32_t size_class) noexcept {
+inline void* ConcurrentAllocator::AllocateIn(uint32_t number, Layout layout) noexcept {
   Shard* shard = shards_[number].load(std::memory_order_relaxed);
   if (shard == nullptr) [[unlikely]] {
     shard = MakeShard(number);
     if (shard == nullptr) return nullptr;
   }
-  if (size_class == kLarge) return shard->large().Allocate(layout);
+  const uint32_t size_class = ClassOf(layout);
+  if (size_class == kLarge) [[unlikely]]
+    return shard->large().Allocate(layout);
   return shard->Allocate(size_class);
+}
+
+void* ConcurrentAllocator::AllocateUnnumbered(Layout layout) noexcept {
+  const Locked locked(unnumbered_lock_);
+  return AllocateIn(kNoThreadNumber, layout);
 }
 
 Block ConcurrentAllocator::Allocate(Layout layout) noexcept {
   const uint32_t number = ThreadNumber();
-  const uint32_t size_class = ClassOf(layout);
-  void* ptr = nullptr;
-  if (number != kNoThreadNumber) [[likely]] {
-    ptr = AllocateIn(number, layout, size_class);
-  } else {
-    const Locked locked(unnumbered_lock_);
-    ptr = AllocateIn(number, layout, size_class);
-  }
+  void* const ptr =
+      number != kNoThreadNumber ? AllocateIn(number, layout) : AllocateUnnumbered(layout);
   if (ptr == nullptr) [[unlikely]] {
     counters_.CountFailure(number);
     return {};
@@ -113,7 +113,7 @@ void ConcurrentAllocator::Deallocate(void* ptr, Layout layout) noexcept {
     // Not so for threads without a number: their shard is not theirs alone.
     const bool own =
         number != kNoThreadNumber && owner == shards_[number].load(std::memory_order_relaxed);
-    own ? owner->FreeOwn(slab, ptr) : owner->FreeRemote(slab, ptr);
+    own ? owner->FreeOwn(slab, size_class, ptr) : owner->FreeRemote(slab, ptr);
   }
   counters_.EndFree(number, layout.size);
 }

@@ -70,9 +70,10 @@ class ConcurrentAllocator final : public Allocator {
  private:
   using Shard = concurrent::Shard;
 
-  // Allocates on behalf of the thread with this number; for those without, under their lock. Null
-  // where there is no memory.
-  void* AllocateIn(uint32_t number, Layout layout, uint32_t size_class) noexcept;
+  // Allocates from the shard of this number, whose thread calls. Null where there is no memory.
+  void* AllocateIn(uint32_t number, Layout layout) noexcept;
+  // The same for the threads without a number, under their lock.
+  void* AllocateUnnumbered(Layout layout) noexcept ABSL_LOCKS_EXCLUDED(unnumbered_lock_);
   Shard* MakeShard(uint32_t number) noexcept;
 
   LiveBlockOwner Blocks() const { return {.name = "concurrent", .id = this}; }

@@ -388,6 +388,52 @@ TEST_F(ConcurrentAllocatorTest, KeepsAsManyEmptySlabsAsItMay) {
   }
 }
 
+// Whatever the order is in which blocks are freed, and whichever were freed last.
+TEST_F(ConcurrentAllocatorTest, GivesBackASlabWithItsLastBlock) {
+  std::mt19937 random(29);
+  for (const size_t size : {size_t{16}, size_t{64}, size_t{1000}, size_t{4096}, size_t{30'000}}) {
+    const Layout layout{.size = size};
+    const size_t slab_bytes = size <= 1024 ? 64 << 10 : 256 << 10;
+    ConcurrentAllocator allocator(backing_, {.kept_bytes = 0});
+    const uint64_t before = backing_.Stats().live_bytes;
+    for (int round = 0; round < 5; ++round) {
+      std::vector<void*> blocks;
+      while (backing_.Stats().live_bytes < before + 20 * slab_bytes) {
+        blocks.push_back(allocator.Allocate(layout).ptr);
+        // Now and then one comes back to be handed out again.
+        if (random() % 4 == 0) {
+          std::swap(blocks[random() % blocks.size()], blocks.back());
+          allocator.Deallocate(blocks.back(), layout);
+          blocks.pop_back();
+        }
+      }
+      std::shuffle(blocks.begin(), blocks.end(), random);
+      for (void* ptr : blocks) allocator.Deallocate(ptr, layout);
+      // The slab that it allocates from, and a shard.
+      EXPECT_LT(backing_.Stats().live_bytes, before + slab_bytes + 4096) << size << " bytes";
+    }
+  }
+}
+
+// But for its description and what is left over in front of that and at the end.
+TEST_F(ConcurrentAllocatorTest, CutsAllOfASlabIntoBlocks) {
+  for (const size_t size : {size_t{16}, size_t{64}, size_t{1024}, size_t{4096}, size_t{32'768}}) {
+    const Layout layout{.size = size};
+    const size_t slab_bytes = size <= 1024 ? 64 << 10 : 256 << 10;
+    ConcurrentAllocator allocator(backing_, {.kept_bytes = 0});
+    static_cast<void>(allocator.Allocate(layout));
+    const uint64_t with_one = backing_.Stats().live_bytes;
+    size_t blocks = 1;
+    // Twenty more slabs, of which one block of the last is allocated.
+    for (; backing_.Stats().live_bytes < with_one + 20 * slab_bytes; ++blocks) {
+      ASSERT_NE(allocator.Allocate(layout).ptr, nullptr);
+    }
+    const size_t in_each = (blocks - 1) / 20;
+    EXPECT_GE(in_each * size, slab_bytes - 128 - 2 * size) << size << " bytes";
+    EXPECT_LT(in_each * size, slab_bytes) << size << " bytes";
+  }
+}
+
 TEST_F(ConcurrentAllocatorTest, ReleasesLiveAndQueuedBlocks) {
   std::vector<void*> blocks;
   for (size_t size : {64, 30'000, 300'000}) {

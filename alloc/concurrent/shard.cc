@@ -17,18 +17,49 @@ void Shard::Unlink(Slab*& list, Slab& slab) noexcept {
   (slab.previous != nullptr ? slab.previous->next : list) = slab.next;
 }
 
-void* Shard::Take(Slab& slab) noexcept {
-  if (slab.free != nullptr) return Pop(slab);
-  if (slab.uncut == slab.end) return nullptr;
+void* Shard::Cut(Slab& slab) noexcept {
+  if (slab.uncut == slab.end) {
+    char* const header = reinterpret_cast<char*>(&slab);
+    if (slab.uncut > header) return nullptr;
+    // In front of the header all is cut; on to what is behind it, which is a block at least.
+    char* const start = slab.start();
+    const size_t alignment = ClassAlignment(slab.size_class);
+    const auto header_end = static_cast<size_t>(header + sizeof(Slab) - start);
+    const size_t first = (header_end + alignment - 1) & ~(alignment - 1);
+    slab.uncut = start + first;
+    slab.end = slab.uncut + (slab.bytes - first) / slab.block_size * slab.block_size;
+  }
   void* const block = slab.uncut;
   slab.uncut += slab.block_size;
   ++slab.used;
   return block;
 }
 
-void* Shard::AllocateSlowly(uint32_t size_class) noexcept {
+void* Shard::Take(Slab& slab) noexcept {
+  FreeBlock* const block = slab.free;
+  if (block == nullptr) return Cut(slab);
+  slab.free = block->next;
+  ++slab.used;
+  return block;
+}
+
+void Shard::Push(Slab& slab, void* ptr) noexcept {
+  auto* const block = static_cast<FreeBlock*>(ptr);
+  block->next = slab.free;
+  slab.free = block;
+  if (slab.state == Slab::State::kFull) {
+    slab.state = Slab::State::kPartial;
+    Link(partial_[slab.size_class], slab);
+  }
+  if (--slab.used == 0) RetireUnlessCurrent(slab);
+}
+
+void* Shard::AllocateFromSlab(uint32_t size_class) noexcept {
   Slab*& current = current_[size_class];
-  if (current != nullptr && current->uncut != current->end) return Take(*current);
+  if (current != nullptr) {
+    void* const block = Take(*current);
+    if (block != nullptr) return block;
+  }
   TakeBackRemote();
   if (current != nullptr) {
     void* const block = Take(*current);
@@ -49,14 +80,18 @@ void* Shard::AllocateSlowly(uint32_t size_class) noexcept {
   return Take(*current);
 }
 
-void Shard::FreeSlowly(Slab& slab) noexcept {
-  Slab*& partial = partial_[slab.size_class];
-  if (slab.state == Slab::State::kFull) {
-    slab.state = Slab::State::kPartial;
-    Link(partial, slab);
+void Shard::RetireUnlessCurrent(Slab& slab) noexcept {
+  if (slab.state == Slab::State::kCurrent) return;
+  if (slab.state == Slab::State::kPartial) Unlink(partial_[slab.size_class], slab);
+  LastFreed& last_freed = last_freed_[slab.size_class];
+  for (FreeBlock** link = &last_freed.first; *link != nullptr;) {
+    if (SlabOf(*link, slab.size_class) == &slab) {
+      *link = (*link)->next;
+      --last_freed.count;
+    } else {
+      link = &(*link)->next;
+    }
   }
-  if (slab.used > 0) return;
-  Unlink(partial, slab);
   Retire(slab);
 }
 
@@ -75,7 +110,7 @@ void Shard::TakeBackRemote() noexcept {
   FreeBlock* block = remote_.exchange(nullptr, std::memory_order_acquire);
   while (block != nullptr) {
     FreeBlock* const next = block->next;
-    FreeOwn(*block->slab, block);
+    Push(*block->slab, block);
     block = next;
   }
 }
@@ -90,18 +125,19 @@ Slab* Shard::NewSlab(uint32_t size_class) noexcept {
   } else {
     const Block block = backing_.Allocate({.size = bytes, .alignment = bytes});
     if (block.ptr == nullptr) return nullptr;
-    slab = ::new (block.ptr) Slab{.owner = this, .bytes = bytes, .next_of_all = all_};
+    void* const header =
+        static_cast<char*>(block.ptr) + SlabOffset(reinterpret_cast<uintptr_t>(block.ptr));
+    slab = ::new (header) Slab{.owner = this, .bytes = bytes, .next_of_all = all_};
     if (all_ != nullptr) all_->previous_of_all = slab;
     all_ = slab;
   }
   const size_t block_size = ClassSize(size_class);
-  const size_t alignment = ClassAlignment(size_class);
-  const size_t first = (sizeof(Slab) + alignment - 1) & ~(alignment - 1);
-  slab->free = nullptr;
-  slab->uncut = reinterpret_cast<char*>(slab) + first;
-  slab->end = slab->uncut + (bytes - first) / block_size * block_size;
   slab->block_size = block_size;
   slab->size_class = size_class;
+  slab->free = nullptr;
+  slab->uncut = slab->start();
+  const auto in_front = static_cast<size_t>(reinterpret_cast<char*>(slab) - slab->uncut);
+  slab->end = slab->uncut + in_front / block_size * block_size;
   return slab;
 }
 
@@ -114,14 +150,14 @@ void Shard::Retire(Slab& slab) noexcept {
   }
   if (slab.next_of_all != nullptr) slab.next_of_all->previous_of_all = slab.previous_of_all;
   (slab.previous_of_all != nullptr ? slab.previous_of_all->next_of_all : all_) = slab.next_of_all;
-  backing_.Deallocate(&slab, {.size = slab.bytes, .alignment = slab.bytes});
+  backing_.Deallocate(slab.start(), {.size = slab.bytes, .alignment = slab.bytes});
 }
 
 void Shard::ReleaseAll() noexcept {
   while (all_ != nullptr) {
     Slab* const slab = all_;
     all_ = slab->next_of_all;
-    backing_.Deallocate(slab, {.size = slab->bytes, .alignment = slab->bytes});
+    backing_.Deallocate(slab->start(), {.size = slab->bytes, .alignment = slab->bytes});
   }
   large_.FreeAll();
 }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -23,34 +24,52 @@ struct FreeBlock {
   Slab* slab = nullptr;  // Only while it is on its way to the owner.
 };
 
-// The start of a slab: a piece of the backing allocator's memory, aligned to its size, that is cut
-// into blocks of one class.
+// A slab is a piece of the backing allocator's memory, aligned to its size, that is cut into blocks
+// of one class; this describes it. It stands within the first page, at a place that depends on the
+// slab's address: at the same place in each, those of all slabs would compete for the same few
+// lines of the caches, which every free has to look at. The blocks are in front of it and behind
+// it.
 struct Slab {
   enum class State : uint8_t {
     kCurrent,  // what its shard allocates from
     kPartial,  // in the list of those that have free blocks
-    kFull,     // in no list
+    kFull,     // in no list: no block is in its free list, nor is any left to cut
     kEmpty,    // kept for any class with slabs of its size
   };
 
-  // Remain the same while a block is allocated; read by whoever frees one.
+  // Remain the same while a block is allocated, but for the list of all the shard's slabs; read by
+  // whoever frees a block.
   Shard* owner = nullptr;
   size_t bytes = 0;
+  size_t block_size = 0;
+  uint32_t size_class = 0;
+  Slab* next_of_all = nullptr;
+  Slab* previous_of_all = nullptr;
 
   // For the owner only, and therefore in another cache line.
   alignas(64) FreeBlock* free = nullptr;
   char* uncut = nullptr;  // The next block that was never allocated,
-  char* end = nullptr;    // or here where there is none.
-  size_t block_size = 0;
-  uint32_t size_class = 0;
-  uint32_t used = 0;
+  char* end = nullptr;    // or here where there is none on this side of the header.
+  uint32_t used = 0;      // Blocks that are allocated, or freed by other threads.
   State state = State::kCurrent;
-  // In the list for the state, and in that of all the shard's slabs.
+  // In the list for the state.
   Slab* next = nullptr;
   Slab* previous = nullptr;
-  Slab* next_of_all = nullptr;
-  Slab* previous_of_all = nullptr;
+
+  // Where the memory begins whose slab is described here.
+  char* start() noexcept {
+    return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(this) & -bytes);
+  }
 };
+
+// How far from the start of the slab at this address its description is. Fibonacci hashing: the
+// high bits depend on all of those that distinguish slabs.
+inline constexpr size_t kSlabPlaces = 4096 / sizeof(Slab);
+inline size_t SlabOffset(uintptr_t start) noexcept {
+  constexpr int kShift = 64 - std::countr_zero(kSlabPlaces);
+  return (uint64_t{start >> 16} * 0x9e3779b97f4a7c15u >> kShift) * sizeof(Slab);
+}
+static_assert(sizeof(Slab) == 128 && std::has_single_bit(kSlabPlaces));
 
 // Slabs with their free lists, and the queue of what other threads have freed.
 //
@@ -64,25 +83,33 @@ class alignas(64) Shard {
 
   // The slab of a small block.
   static Slab* SlabOf(void* ptr, uint32_t size_class) noexcept {
-    return reinterpret_cast<Slab*>(reinterpret_cast<uintptr_t>(ptr) & -SlabBytes(size_class));
+    const uintptr_t start = reinterpret_cast<uintptr_t>(ptr) & -SlabBytes(size_class);
+    return reinterpret_cast<Slab*>(start + SlabOffset(start));
   }
 
   // Null where there is no memory.
   void* Allocate(uint32_t size_class) noexcept {
-    Slab* const slab = current_[size_class];
-    if (slab != nullptr && slab->free != nullptr) [[likely]]
-      return Pop(*slab);
-    return AllocateSlowly(size_class);
+    LastFreed& last_freed = last_freed_[size_class];
+    FreeBlock* const block = last_freed.first;
+    if (block == nullptr) [[unlikely]]
+      return AllocateFromSlab(size_class);
+    last_freed.first = block->next;
+    --last_freed.count;
+    ++SlabOf(block, size_class)->used;
+    return block;
   }
 
-  // Takes back a block of a slab that it owns.
-  void FreeOwn(Slab& slab, void* ptr) noexcept {
+  // Takes back a block of a slab that it owns and that is of this class.
+  void FreeOwn(Slab& slab, uint32_t size_class, void* ptr) noexcept {
+    LastFreed& last_freed = last_freed_[size_class];
+    if (last_freed.count == kMaxLastFreed) [[unlikely]]
+      return Push(slab, ptr);
     auto* const block = static_cast<FreeBlock*>(ptr);
-    block->next = slab.free;
-    slab.free = block;
-    --slab.used;
-    if (slab.state != Slab::State::kCurrent) [[unlikely]]
-      FreeSlowly(slab);
+    block->next = last_freed.first;
+    last_freed.first = block;
+    ++last_freed.count;
+    if (--slab.used == 0) [[unlikely]]
+      RetireUnlessCurrent(slab);
   }
 
   // Queues a block of a slab that it owns, from any thread. The owner takes it back when it runs
@@ -96,17 +123,24 @@ class alignas(64) Shard {
   void ReleaseAll() noexcept;
 
  private:
-  static void* Pop(Slab& slab) noexcept {
-    FreeBlock* const block = slab.free;
-    slab.free = block->next;
-    ++slab.used;
-    return block;
-  }
-  // From the free list, or else a block that was never allocated; null where there is neither.
-  static void* Take(Slab& slab) noexcept;
+  // The blocks of a class that the owner freed last, whatever slabs they are from: what is freed
+  // and allocated in turn is then a block that the caches still have, and no slab enters or leaves
+  // a list for it. They do not count as used, so that they keep no slab from being given back.
+  static constexpr uint32_t kMaxLastFreed = 32;
+  struct LastFreed {
+    FreeBlock* first = nullptr;
+    uint32_t count = 0;
+  };
 
-  void* AllocateSlowly(uint32_t size_class) noexcept;
-  void FreeSlowly(Slab& slab) noexcept;
+  // A block that was never allocated; null where there is none.
+  static void* Cut(Slab& slab) noexcept;
+  // From the slab's free list, or else such a one.
+  static void* Take(Slab& slab) noexcept;
+  // Into the slab's free list.
+  void Push(Slab& slab, void* ptr) noexcept;
+
+  void* AllocateFromSlab(uint32_t size_class) noexcept;
+  void RetireUnlessCurrent(Slab& slab) noexcept;
   void TakeBackRemote() noexcept;
 
   // A slab for the class with no block in use; null where there is no memory.
@@ -117,6 +151,7 @@ class alignas(64) Shard {
   static void Unlink(Slab*& list, Slab& slab) noexcept;
   Slab*& Kept(size_t slab_bytes) { return kept_[slab_bytes == SlabBytes(0) ? 0 : 1]; }
 
+  std::array<LastFreed, kSizeClasses> last_freed_{};
   std::array<Slab*, kSizeClasses> current_{};
   std::array<Slab*, kSizeClasses> partial_{};
   std::array<Slab*, 2> kept_{};  // by size

@@ -33,15 +33,24 @@ constexpr size_t ClassAlignment(uint32_t size_class) {
   return std::min(size & -size, kMaxSmallAlignment);
 }
 
+// Up to where every class is aligned.
+inline constexpr size_t kCommonAlignment = 16;
+
+// The smallest class with blocks of `size` bytes, from 1 to kMaxSmallSize.
+constexpr uint32_t ClassOfSize(size_t size) {
+  if (size <= 128) return static_cast<uint32_t>((size - 1) / 16);
+  const auto width = static_cast<uint32_t>(std::bit_width(size - 1));
+  return 4 * (width - 8) + static_cast<uint32_t>((size - 1) >> (width - 3)) + 4;
+}
+
 // The smallest class whose blocks suffice for the layout, or kLarge.
 constexpr uint32_t ClassOf(Layout layout) {
-  const size_t size = std::max({layout.size, layout.alignment, size_t{1}});
-  if (size > kMaxSmallSize || layout.alignment > kMaxSmallAlignment) return kLarge;
-  uint32_t size_class = static_cast<uint32_t>((size - 1) / 16);
-  if (size > 128) {
-    const auto width = static_cast<uint32_t>(std::bit_width(size - 1));
-    size_class = 4 * (width - 8) + static_cast<uint32_t>((size - 1) >> (width - 3)) + 4;
+  if (layout.alignment <= kCommonAlignment) [[likely]] {
+    return layout.size <= kMaxSmallSize ? ClassOfSize(std::max(layout.size, size_t{1})) : kLarge;
   }
+  const size_t size = std::max(layout.size, layout.alignment);
+  if (size > kMaxSmallSize || layout.alignment > kMaxSmallAlignment) return kLarge;
+  uint32_t size_class = ClassOfSize(size);
   // Ends at a power of two at the latest.
   while (ClassAlignment(size_class) < layout.alignment) ++size_class;
   return size_class;
@@ -49,10 +58,12 @@ constexpr uint32_t ClassOf(Layout layout) {
 
 // Of the slab that holds blocks of a class, which is aligned to its size.
 constexpr size_t SlabBytes(uint32_t size_class) {
-  return ClassSize(size_class) <= 1024 ? size_t{64} << 10 : size_t{256} << 10;
+  return size_class <= ClassOfSize(1024) ? size_t{64} << 10 : size_t{256} << 10;
 }
 
 static_assert(ClassSize(kSizeClasses - 1) == kMaxSmallSize);
+static_assert(ClassAlignment(0) == kCommonAlignment && ClassAlignment(2) == kCommonAlignment);
+static_assert(ClassSize(ClassOfSize(1024)) == 1024);
 static_assert(ClassOf({.size = 0}) == 0 && ClassOf({.size = 16}) == 0 &&
               ClassOf({.size = 17}) == 1);
 static_assert(ClassOf({.size = 128}) == 7 && ClassOf({.size = 129}) == 8);
