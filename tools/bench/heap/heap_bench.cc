@@ -1,7 +1,10 @@
 #include "tenon/tools/bench/heap/heap_bench.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tenon/tools/bench/child_process.h"
@@ -18,6 +21,22 @@ using Pattern = HeapLoad::Pattern;
 constexpr int64_t kThousands = 1000;
 constexpr int64_t kQuickThousands = 200;
 constexpr int64_t kCountedThousands = 20;
+
+std::vector<std::string> CaseNames() {
+  std::vector<std::string> names;
+  for (HeapCase& each : HeapCases(1)) names.push_back(std::move(each.name));
+  return names;
+}
+
+// Those of these names; all where there are none.
+std::vector<HeapCase> ChosenCases(int64_t thousands, const std::vector<std::string>& names) {
+  std::vector<HeapCase> cases = HeapCases(thousands);
+  if (names.empty()) return cases;
+  std::erase_if(cases, [&](const HeapCase& each) {
+    return std::find(names.begin(), names.end(), each.name) == names.end();
+  });
+  return cases;
+}
 
 }  // namespace
 
@@ -76,15 +95,16 @@ Command AllocCommand() {
   for (HeapSubject& each : HeapSubjects()) subjects.push_back(std::move(each.subject));
   return {.name = "alloc",
           .summary = "blocks allocated, handed on, resized, freed, by one thread and two",
-          .options = {.subjects = NamesOf(subjects)},
+          .options = {.subjects = NamesOf(subjects), .cases = CaseNames()},
           .run = [subjects](const Options& options, int cancel_fd) {
             return RunCommand(
                 "alloc", options, subjects, cancel_fd,
                 [&](const std::vector<size_t>& chosen, const RunPlan& run) {
                   const std::vector<HeapSubject> all = HeapSubjects();
                   HeapPlan plan = {.subjects = {},
-                                   .cases = HeapCases(options.quick ? kQuickThousands : kThousands),
-                                   .counted_cases = HeapCases(kCountedThousands),
+                                   .cases = ChosenCases(
+                                       options.quick ? kQuickThousands : kThousands, options.cases),
+                                   .counted_cases = ChosenCases(kCountedThousands, options.cases),
                                    .run = run};
                   for (size_t i : chosen) plan.subjects.push_back(all[i]);
                   return RunHeaps(plan);

@@ -12,6 +12,7 @@
 #include "jemalloc/jemalloc.h"
 #include "mimalloc.h"
 #include "tenon/alloc/guarded/guarded_allocator.h"
+#include "tenon/alloc/jemalloc/jemalloc_allocator.h"
 #include "tenon/alloc/system/system_allocator.h"
 #include "tenon/core/memory/allocator.h"
 #include "tenon/runtime/open_allocator.h"
@@ -19,10 +20,12 @@
 namespace tenon::bench {
 namespace {
 
-// Ours, as everybody calls it who is given an Allocator.
+// Ours, as everybody calls it who is given an Allocator; with the type of one that is final, as
+// somebody calls it who has that one and needs no interface.
+template <typename Called = Allocator>
 class TenonHeap {
  public:
-  explicit TenonHeap(Allocator& allocator) : allocator_(allocator) {}
+  explicit TenonHeap(Called& allocator) : allocator_(allocator) {}
   void* Allocate(size_t size) { return allocator_.Allocate({.size = size}).ptr; }
   void Free(void* ptr, size_t size) { allocator_.Deallocate(ptr, {.size = size}); }
   void* Reallocate(void* ptr, size_t size, size_t new_size) {
@@ -30,7 +33,7 @@ class TenonHeap {
   }
 
  private:
-  Allocator& allocator_;
+  Called& allocator_;
 };
 
 struct GlibcHeap {
@@ -142,7 +145,15 @@ class OneThreadAllocator final : public Allocator {
 absl::Status RunGuarded(const HeapLoad& load, Stopwatch& stopwatch) {
   OneThreadAllocator one_thread;
   alloc::GuardedAllocator guarded(one_thread);
-  TenonHeap heap(guarded);
+  TenonHeap<> heap(guarded);
+  return RunPattern(heap, load, stopwatch);
+}
+
+// An allocator of ours without the interface.
+template <typename Called>
+absl::Status RunDirectly(const HeapLoad& load, Stopwatch& stopwatch) {
+  Called allocator;
+  TenonHeap<Called> heap(allocator);
   return RunPattern(heap, load, stopwatch);
 }
 
@@ -160,7 +171,7 @@ HeapSubject Ours(const char* spec, const char* description) {
           .run = [spec](const HeapLoad& load, Stopwatch& stopwatch) -> absl::Status {
             absl::StatusOr<runtime::AllocatorStack> stack = runtime::OpenAllocator(spec);
             if (!stack.ok()) return stack.status();
-            TenonHeap heap(**stack);
+            TenonHeap<> heap(**stack);
             return RunPattern(heap, load, stopwatch);
           }};
 }
@@ -178,6 +189,10 @@ std::vector<HeapSubject> HeapSubjects() {
   const int mimalloc = mi_version();
   return {
       Ours("system", "the process's heap"),
+      {{.name = "system-direct",
+        .description = "Tenon: the process's heap, its class called without the interface",
+        .ours = true},
+       &RunDirectly<alloc::SystemAllocator>},
       Ours("counting(system)", "with statistics"),
       Ours("guarded(tracking(system))", "with every live block known, for many threads"),
       {{.name = "guarded(one-thread)",
@@ -185,6 +200,10 @@ std::vector<HeapSubject> HeapSubjects() {
         .ours = true},
        &RunGuarded},
       Ours("jemalloc", "jemalloc"),
+      {{.name = "jemalloc-direct",
+        .description = "Tenon: jemalloc, its class called without the interface",
+        .ours = true},
+       &RunDirectly<alloc::JemallocAllocator>},
       Ours("jemalloc_arena", "an arena of jemalloc and a cache of its own"),
       Ours("concurrent(system)", "owner free lists and remote-free queues"),
       {Handwritten("glibc", "malloc and free"), &RunPeer<GlibcHeap>},
