@@ -23,7 +23,7 @@ constexpr Layout kShardLayout{.size = sizeof(concurrent::Shard),
 constexpr AllocatorOption kOptions[] = {
     {.name = "kept",
      .kind = AllocatorOption::Kind::kSize,
-     .summary = "bytes of empty slabs that each thread keeps",
+     .summary = "bytes of empty slabs that each thread keeps beside the last of each size",
      .default_value = "1MiB"},
 };
 
@@ -76,9 +76,21 @@ inline void* ConcurrentAllocator::AllocateIn(uint32_t number, Layout layout) noe
     if (shard == nullptr) return nullptr;
   }
   const uint32_t size_class = ClassOf(layout);
-  if (size_class == kLarge) [[unlikely]]
-    return shard->large().Allocate(layout);
+  if (size_class == kLarge) [[unlikely]] {
+    void* const ptr = shard->large().Allocate(layout);
+    return ptr != nullptr || !shard->GiveBackEmpty() ? ptr : shard->large().Allocate(layout);
+  }
   return shard->Allocate(size_class);
+}
+
+bool ConcurrentAllocator::GiveBackEmpty(uint32_t number) noexcept {
+  if (number != kNoThreadNumber) {
+    Shard* const shard = shards_[number].load(std::memory_order_relaxed);
+    return shard != nullptr && shard->GiveBackEmpty();
+  }
+  const Locked locked(unnumbered_lock_);
+  Shard* const shard = shards_[kNoThreadNumber].load(std::memory_order_relaxed);
+  return shard != nullptr && shard->GiveBackEmpty();
 }
 
 void* ConcurrentAllocator::AllocateUnnumbered(Layout layout) noexcept {
@@ -138,14 +150,18 @@ Block ConcurrentAllocator::Reallocate(void* ptr, Layout layout, size_t new_size)
   }
   // Not live meanwhile: another thread may be given its memory before this one knows that it moved.
   RemoveLiveBlock(Blocks(), "Reallocate", ptr, layout);
-  void* const moved = LargeBlocks::Reallocate(ptr, layout, new_size);
+  const uint32_t number = ThreadNumber();
+  void* moved = LargeBlocks::Reallocate(ptr, layout, new_size);
+  if (moved == nullptr && GiveBackEmpty(number)) {
+    moved = LargeBlocks::Reallocate(ptr, layout, new_size);
+  }
   if (moved == nullptr) {
     AddLiveBlock(Blocks(), ptr, layout);
-    counters_.CountFailure(ThreadNumber());
+    counters_.CountFailure(number);
     return {};
   }
   AddLiveBlock(Blocks(), moved, {.size = new_size, .alignment = layout.alignment});
-  counters_.CountResize(ThreadNumber(), layout.size, new_size);
+  counters_.CountResize(number, layout.size, new_size);
   return {moved, new_size};
 }
 

@@ -24,24 +24,25 @@ namespace tenon::alloc {
 // no atomic operation for its own. A block that another thread frees is queued for its owner,
 // without a lock (ALC-7). Larger blocks come one by one from the backing allocator.
 //
+// Where the backing refuses, the calling thread gives back what it keeps without a block in use,
+// and asks once more.
+//
 // Ownership: all memory, its own state included, comes from `backing`, which outlives it, and
-// returns
-//   there. Blocks may be live when it is destroyed; they are released (`bulk_release`).
+//   returns there. Blocks may be live when it is destroyed; they are released (`bulk_release`).
 // Threads: any (`thread_safe`, `foreign_free`). What belongs to a thread that has ended is taken
-// over
-//   by the next that is given its ThreadNumber(); threads without a number share one lock. The
+//   over by the next that is given its ThreadNumber(); threads without a number share one lock. The
 //   backing is called by one thread at a time unless it is thread-safe.
 // Shutdown: waits for frees that have begun on other threads (ALC-10). An allocation under way, or
-// a
-//   free that begins later, is the caller's error. Debug builds die with a message where a block is
-//   freed twice, was not allocated here or has another layout (ALC-9).
+//   a free that begins later, is the caller's error. Debug builds die with a message where a block
+//   is freed twice, was not allocated here or has another layout (ALC-9).
 //
 // A queued block stays unused until its owner runs out of blocks of some size: what other threads
 // free is kept for as long as the owner allocates nothing.
 class ConcurrentAllocator final : public Allocator {
  public:
   struct Options {
-    // How many bytes of slabs without a block each thread keeps for its next allocations.
+    // How many bytes of slabs without a block each thread keeps for its next allocations, beside
+    // the slab of each size class that it allocated from last.
     size_t kept_bytes = 1 << 20;
   };
 
@@ -74,6 +75,8 @@ class ConcurrentAllocator final : public Allocator {
   void* AllocateIn(uint32_t number, Layout layout) noexcept;
   // The same for the threads without a number, under their lock.
   void* AllocateUnnumbered(Layout layout) noexcept ABSL_LOCKS_EXCLUDED(unnumbered_lock_);
+  // Shard::GiveBackEmpty of the calling thread's shard.
+  bool GiveBackEmpty(uint32_t number) noexcept ABSL_LOCKS_EXCLUDED(unnumbered_lock_);
   Shard* MakeShard(uint32_t number) noexcept;
 
   LiveBlockOwner Blocks() const { return {.name = "concurrent", .id = this}; }

@@ -55,6 +55,12 @@ void Shard::Push(Slab& slab, void* ptr) noexcept {
 }
 
 void* Shard::AllocateFromSlab(uint32_t size_class) noexcept {
+  void* const block = TryAllocateFromSlab(size_class);
+  if (block != nullptr || !GiveBackEmpty()) return block;
+  return TryAllocateFromSlab(size_class);
+}
+
+void* Shard::TryAllocateFromSlab(uint32_t size_class) noexcept {
   Slab*& current = current_[size_class];
   if (current != nullptr) {
     void* const block = Take(*current);
@@ -83,6 +89,10 @@ void* Shard::AllocateFromSlab(uint32_t size_class) noexcept {
 void Shard::RetireUnlessCurrent(Slab& slab) noexcept {
   if (slab.state == Slab::State::kCurrent) return;
   if (slab.state == Slab::State::kPartial) Unlink(partial_[slab.size_class], slab);
+  Retire(slab);
+}
+
+void Shard::ForgetLastFreedOf(const Slab& slab) noexcept {
   LastFreed& last_freed = last_freed_[slab.size_class];
   for (FreeBlock** link = &last_freed.first; *link != nullptr;) {
     if (SlabOf(*link, slab.size_class) == &slab) {
@@ -92,7 +102,28 @@ void Shard::RetireUnlessCurrent(Slab& slab) noexcept {
       link = &(*link)->next;
     }
   }
-  Retire(slab);
+}
+
+bool Shard::GiveBackEmpty() noexcept {
+  bool found = TakeBackRemote();
+  for (Slab*& current : current_) {
+    if (current == nullptr || current->used > 0) continue;
+    Slab& slab = *current;
+    current = nullptr;
+    ForgetLastFreedOf(slab);
+    GiveBack(slab);
+    found = true;
+  }
+  for (Slab*& kept : kept_) {
+    while (kept != nullptr) {
+      Slab& slab = *kept;
+      Unlink(kept, slab);
+      kept_bytes_ -= slab.bytes;
+      GiveBack(slab);
+      found = true;
+    }
+  }
+  return found;
 }
 
 void Shard::FreeRemote(Slab& slab, void* ptr) noexcept {
@@ -105,14 +136,15 @@ void Shard::FreeRemote(Slab& slab, void* ptr) noexcept {
                                           std::memory_order_relaxed));
 }
 
-void Shard::TakeBackRemote() noexcept {
-  if (remote_.load(std::memory_order_relaxed) == nullptr) return;
+bool Shard::TakeBackRemote() noexcept {
+  if (remote_.load(std::memory_order_relaxed) == nullptr) return false;
   FreeBlock* block = remote_.exchange(nullptr, std::memory_order_acquire);
   while (block != nullptr) {
     FreeBlock* const next = block->next;
     Push(*block->slab, block);
     block = next;
   }
+  return true;
 }
 
 Slab* Shard::NewSlab(uint32_t size_class) noexcept {
@@ -142,12 +174,14 @@ Slab* Shard::NewSlab(uint32_t size_class) noexcept {
 }
 
 void Shard::Retire(Slab& slab) noexcept {
-  if (slab.bytes <= kept_limit_ - std::min(kept_limit_, kept_bytes_)) {
-    slab.state = Slab::State::kEmpty;
-    Link(Kept(slab.bytes), slab);
-    kept_bytes_ += slab.bytes;
-    return;
-  }
+  ForgetLastFreedOf(slab);
+  if (slab.bytes > kept_limit_ - std::min(kept_limit_, kept_bytes_)) return GiveBack(slab);
+  slab.state = Slab::State::kEmpty;
+  Link(Kept(slab.bytes), slab);
+  kept_bytes_ += slab.bytes;
+}
+
+void Shard::GiveBack(Slab& slab) noexcept {
   if (slab.next_of_all != nullptr) slab.next_of_all->previous_of_all = slab.previous_of_all;
   (slab.previous_of_all != nullptr ? slab.previous_of_all->next_of_all : all_) = slab.next_of_all;
   backing_.Deallocate(slab.start(), {.size = slab.bytes, .alignment = slab.bytes});

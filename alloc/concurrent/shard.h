@@ -117,6 +117,10 @@ class alignas(64) Shard {
   // concerned.
   void FreeRemote(Slab& slab, void* ptr) noexcept;
 
+  // Gives every slab without a block in use back to the backing, for when that has no more. Returns
+  // whether a request that was refused is worth another try.
+  bool GiveBackEmpty() noexcept;
+
   LargeBlocks& large() { return large_; }
 
   // REQUIRES: nobody uses it.
@@ -140,12 +144,17 @@ class alignas(64) Shard {
   void Push(Slab& slab, void* ptr) noexcept;
 
   void* AllocateFromSlab(uint32_t size_class) noexcept;
+  void* TryAllocateFromSlab(uint32_t size_class) noexcept;
   void RetireUnlessCurrent(Slab& slab) noexcept;
-  void TakeBackRemote() noexcept;
+  // Returns whether there was a block.
+  bool TakeBackRemote() noexcept;
 
   // A slab for the class with no block in use; null where there is no memory.
   Slab* NewSlab(uint32_t size_class) noexcept;
+  // A slab of which no block is in use leaves its class: kept for another, or given back.
   void Retire(Slab& slab) noexcept;
+  void ForgetLastFreedOf(const Slab& slab) noexcept;
+  void GiveBack(Slab& slab) noexcept;
 
   static void Link(Slab*& list, Slab& slab) noexcept;
   static void Unlink(Slab*& list, Slab& slab) noexcept;

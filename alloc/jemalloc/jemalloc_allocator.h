@@ -14,13 +14,11 @@ namespace tenon::alloc {
 // from the environment's JE_MALLOC_CONF.
 //
 // Ownership: none; every JemallocAllocator hands out blocks of the one jemalloc heap, and counts
-// those
-//   that went through itself.
+//   those that went through itself.
 // Threads: any (`thread_safe`, `foreign_free`).
-// Shutdown: what is live then stays allocated; another JemallocAllocator may free it. Debug builds
-// die
-//   with a message where a block is freed twice, was not allocated here or has another layout
-//   (ALC-9).
+// Shutdown: what is live then stays allocated. A free by another JemallocAllocator would work, but
+//   for the counts of both. Debug builds die with a message where a block is freed twice, was not
+//   allocated here or has another layout (ALC-9).
 class JemallocAllocator final : public Allocator {
  public:
   JemallocAllocator() = default;

@@ -346,7 +346,10 @@ bool PoisonAllocator::TryResize(void* ptr, Layout layout, size_t new_size) noexc
 
 Block PoisonAllocator::Reallocate(void* ptr, Layout layout, size_t new_size) noexcept {
   Header* const header = Verify("Reallocate", ptr, layout);
-  if (header == nullptr) return {};
+  if (header == nullptr) {
+    counters_.CountFailure(ThreadNumber());
+    return {};
+  }
   if (ResizeInPlace(header, new_size)) return {.ptr = ptr, .size = new_size};
   const size_t old_size = header->layout.size;
   const Block moved = Allocate({.size = new_size, .alignment = header->layout.alignment});
