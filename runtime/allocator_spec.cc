@@ -27,7 +27,9 @@ std::optional<uint64_t> ReadSize(absl::string_view text) {
   for (const auto& [suffix, bytes] : {std::pair<absl::string_view, uint64_t>{"KiB", 1 << 10},
                                       {"MiB", 1 << 20},
                                       {"GiB", 1 << 30}}) {
-    if (absl::ConsumeSuffix(&text, suffix)) unit = bytes;
+    if (!absl::ConsumeSuffix(&text, suffix)) continue;
+    unit = bytes;
+    break;
   }
   uint64_t number = 0;
   if (text.empty() || !std::all_of(text.begin(), text.end(), absl::ascii_isdigit) ||

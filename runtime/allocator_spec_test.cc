@@ -130,6 +130,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"quota(system)", 6, "quota needs bytes"},
         Mistake{"quota()", 6, "quota needs bytes"},
         Mistake{"quota(64MB)", 6, "\"64MB\" is no value of bytes, which is a size"},
+        Mistake{"quota(64MiBKiB)", 6, "\"64MiBKiB\" is no value of bytes"},
+        Mistake{"quota(1GiBMiBKiB)", 6, "\"1GiBMiBKiB\" is no value of bytes"},
         Mistake{"quota(-1)", 6, "\"-1\" is no value of bytes"},
         Mistake{"quota(18446744073709551616)", 6, "is no value of bytes"},
         Mistake{"quota(17179869184GiB)", 6, "is no value of bytes"},
