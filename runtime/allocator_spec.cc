@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -94,6 +95,12 @@ std::string OptionNames(const AllocatorFactory& factory) {
       }));
 }
 
+// What is wrong with a spec, and where.
+std::string PointAt(absl::string_view spec, size_t position, absl::string_view what) {
+  return absl::StrCat("allocator spec: ", what, "\n  ", spec, "\n  ",
+                      std::string(std::min(position, spec.size()), ' '), "^");
+}
+
 bool IsWordCharacter(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-' ||
          c == '+';
@@ -132,9 +139,7 @@ class Parser {
 
  private:
   absl::Status WrongAt(size_t position, absl::string_view what) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat("allocator spec: ", what, "\n  ", text_, "\n  ",
-                     std::string(std::min(position, text_.size()), ' '), "^"));
+    return absl::InvalidArgumentError(PointAt(text_, position, what));
   }
 
   char Peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
@@ -168,7 +173,9 @@ class Parser {
     }
     for (const AllocatorFactory* factory : known_) {
       if (factory->name() != name) continue;
-      layers_.push_back({factory, std::vector<AllocatorOptionValue>(factory->options().size())});
+      layers_.push_back({.factory = factory,
+                         .options = std::vector<AllocatorOptionValue>(factory->options().size()),
+                         .position = begin});
       given_.assign(factory->options().size(), false);
       return absl::OkStatus();
     }
@@ -281,7 +288,19 @@ absl::StatusOr<AllocatorSpec> AllocatorSpec::Parse(
     absl::string_view text, absl::Span<const AllocatorFactory* const> known) {
   absl::StatusOr<std::vector<AllocatorLayer>> layers = Parser(text, known).Parse();
   if (!layers.ok()) return std::move(layers).status();
-  return AllocatorSpec(*std::move(layers));
+  return AllocatorSpec(text, *std::move(layers));
+}
+
+absl::Status AllocatorSpec::RefusalOf(const AllocatorLayer& layer,
+                                      const absl::Status& refusal) const noexcept {
+  if (refusal.message().empty()) return refusal;
+  try {
+    return absl::Status(refusal.code(),
+                        PointAt(text_, layer.position,
+                                absl::StrCat(layer.factory->name(), ": ", refusal.message())));
+  } catch (const std::bad_alloc&) {
+    return refusal;
+  }
 }
 
 std::string DescribeAllocators(absl::Span<const AllocatorFactory* const> known) {

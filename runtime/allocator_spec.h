@@ -3,10 +3,12 @@
 #ifndef TENON_RUNTIME_ALLOCATOR_SPEC_H_
 #define TENON_RUNTIME_ALLOCATOR_SPEC_H_
 
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -18,6 +20,8 @@ namespace tenon::runtime {
 struct AllocatorLayer {
   const AllocatorFactory* factory = nullptr;
   std::vector<AllocatorOptionValue> options = {};
+  // Where its name is in the text.
+  size_t position = 0;
 };
 
 // A read spec: allocators, each decorating the next.
@@ -39,7 +43,7 @@ class AllocatorSpec {
  public:
   // Reads a spec of the `known` allocators. InvalidArgument, with the spec, a caret under the
   // character that is wrong and what is allowed there, for a spec that cannot be read. An allocator
-  // may still refuse a value that is well written, when it is made.
+  // may still refuse a value that is well written, when it is made: RefusalOf then says which.
   static absl::StatusOr<AllocatorSpec> Parse(absl::string_view text,
                                              absl::Span<const AllocatorFactory* const> known);
 
@@ -49,9 +53,17 @@ class AllocatorSpec {
   // Whether the last layer is a decorator for which the text names nothing to decorate.
   bool open() const { return layers_.back().factory->decorates(); }
 
- private:
-  explicit AllocatorSpec(std::vector<AllocatorLayer> layers) : layers_(std::move(layers)) {}
+  // What the factory of a layer answered, with the allocator's name in front of it and the spec
+  // behind, a caret at the layer's position: in the form of what Parse says. The code stays. A
+  // status without a message stays as it is, and so does any where there is no memory for more
+  // words. REQUIRES: !refusal.ok().
+  absl::Status RefusalOf(const AllocatorLayer& layer, const absl::Status& refusal) const noexcept;
 
+ private:
+  AllocatorSpec(absl::string_view text, std::vector<AllocatorLayer> layers)
+      : text_(text), layers_(std::move(layers)) {}
+
+  std::string text_;
   std::vector<AllocatorLayer> layers_;
 };
 

@@ -1,5 +1,6 @@
 #include "tenon/runtime/composed_factory.h"
 
+#include "tenon/core/loop/os_error.h"
 #include "tenon/core/memory/forwarding_allocator.h"
 #include "tenon/runtime/open_allocator.h"
 
@@ -20,7 +21,9 @@ class ComposedAllocator final : public ForwardingAllocator {
 
 absl::Status ComposedFactory::Probe() const noexcept {
   for (const AllocatorLayer& layer : spec_.layers()) {
-    if (absl::Status status = layer.factory->Probe(); !status.ok()) return status;
+    if (absl::Status status = layer.factory->Probe(); !status.ok()) {
+      return spec_.RefusalOf(layer, status);
+    }
   }
   return absl::OkStatus();
 }
@@ -30,7 +33,7 @@ absl::StatusOr<Owned<Allocator>> ComposedFactory::Create(
   absl::StatusOr<AllocatorStack> stack = AllocatorStack::Make(spec_, config.inner, config.memory);
   if (!stack.ok()) return std::move(stack).status();
   Owned<Allocator> made = MakeOwned<ComposedAllocator>(config.memory, *std::move(stack));
-  if (made == nullptr) return absl::ResourceExhaustedError("");
+  if (made == nullptr) return OutOfMemory();
   return made;
 }
 

@@ -29,8 +29,9 @@ class ComposedFactory final : public AllocatorFactory {
   absl::string_view name() const noexcept override { return name_; }
   absl::string_view summary() const noexcept override { return "several allocators in one"; }
   bool decorates() const noexcept override { return spec_.open(); }
-  // The first refusal of a layer.
+  // The first refusal of a layer, as AllocatorSpec::RefusalOf.
   absl::Status Probe() const noexcept override;
+  // As AllocatorStack::Make.
   absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override;
 
  private:

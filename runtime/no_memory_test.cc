@@ -1,5 +1,6 @@
 // What a loop that exists answers while `operator new` fails: a status, and never the end of the
 // process. On every linked backend. See conformance, INIT-1, for what happens while it is made.
+// And that what is made by a spec has its memory from its allocator only.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -12,7 +13,13 @@
 
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
+#include "tenon/alloc/guarded/guarded_allocator.h"
+#include "tenon/alloc/quota/quota_allocator.h"
+#include "tenon/alloc/system/system_allocator.h"
 #include "tenon/core/loop/loop.h"
+#include "tenon/core/memory/allocator_factory.h"
+#include "tenon/runtime/allocator_spec.h"
+#include "tenon/runtime/composed_factory.h"
 #include "tenon/runtime/open_loop.h"
 
 namespace {
@@ -143,6 +150,53 @@ std::vector<const LoopBackendFactory*> UsableBackends() {
 
 INSTANTIATE_TEST_SUITE_P(Usable, NoMemoryTest, testing::ValuesIn(UsableBackends()),
                          [](const auto& info) { return std::string(info.param->name()); });
+
+// Refuses, by a status that exists before.
+class RefusingFactory final : public AllocatorFactory {
+ public:
+  absl::string_view name() const noexcept override { return "refusing"; }
+  absl::string_view summary() const noexcept override { return "for tests"; }
+  bool decorates() const noexcept override { return true; }
+  absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig&) const noexcept override {
+    return refusal_;
+  }
+
+ private:
+  const absl::Status refusal_ = absl::InvalidArgumentError("not with this inner allocator");
+};
+
+const RefusingFactory refusing;
+
+ComposedFactory Compose(absl::string_view text) {
+  const AllocatorFactory* const known[] = {&alloc::guarded::Factory(), &alloc::quota::Factory(),
+                                           &refusing};
+  absl::StatusOr<AllocatorSpec> spec = AllocatorSpec::Parse(text, known);
+  EXPECT_TRUE(spec.ok()) << spec.status();
+  return ComposedFactory(std::string(text), *std::move(spec));
+}
+
+TEST(AllocatorsWithoutNewTest, AreMade) {
+  alloc::SystemAllocator memory;
+  const ComposedFactory factory = Compose("guarded(quota(1MiB))");
+  for (Allocator* inner : {static_cast<Allocator*>(&memory), static_cast<Allocator*>(nullptr)}) {
+    const WithoutMemory without;
+    absl::StatusOr<Owned<Allocator>> made = factory.Create({.inner = inner, .memory = memory});
+    if (made.ok()) made->reset();
+    fails = false;
+    EXPECT_TRUE(made.ok()) << made.status();
+    EXPECT_EQ(refused, 0);
+  }
+}
+
+TEST(AllocatorsWithoutNewTest, RefuseInTheFactorysWords) {
+  alloc::SystemAllocator memory;
+  const ComposedFactory factory = Compose("guarded(refusing(quota(1MiB)))");
+  const WithoutMemory without;
+  const absl::Status status = factory.Create({.inner = &memory, .memory = memory}).status();
+  fails = false;
+  EXPECT_EQ(status, absl::InvalidArgumentError("not with this inner allocator"));
+  EXPECT_GT(refused, 0) << "nobody asked for memory: this shows nothing";
+}
 
 }  // namespace
 }  // namespace tenon::runtime

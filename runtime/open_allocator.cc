@@ -3,25 +3,21 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "tenon/core/loop/os_error.h"
 #include "tenon/runtime/process_heap.h"
 
 namespace tenon::runtime {
 namespace {
 
-absl::Status Of(const AllocatorFactory& factory, const absl::Status& status) {
-  const absl::string_view message = status.message().empty() ? "no memory" : status.message();
-  return absl::Status(status.code(), absl::StrCat(factory.name(), ": ", message));
-}
-
-absl::StatusOr<Owned<Allocator>> MakeLayer(const AllocatorLayer& layer, Allocator* inner,
-                                           Allocator& memory) {
-  const AllocatorFactory& factory = *layer.factory;
-  if (absl::Status status = factory.Probe(); !status.ok()) return Of(factory, status);
-  absl::StatusOr<Owned<Allocator>> made =
-      factory.Create({.options = layer.options, .inner = inner, .memory = memory});
-  if (!made.ok()) return Of(factory, made.status());
-  return made;
+// What decorators decorate where nothing else is said; null where it is not linked.
+const AllocatorFactory* FindSystem() noexcept {
+  for (const AllocatorFactory* factory : LinkedAllocators()) {
+    if (factory->name() == "system" && factory->options().empty() && !factory->decorates()) {
+      return factory;
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -30,41 +26,50 @@ AllocatorStack& AllocatorStack::operator=(AllocatorStack&& other) noexcept {
   if (this == &other) return *this;
   Reset();
   layers_ = std::move(other.layers_);
+  made_ = std::exchange(other.made_, 0);
   outermost_ = std::exchange(other.outermost_, nullptr);
   return *this;
 }
 
-void AllocatorStack::Reset() {
-  while (!layers_.empty()) layers_.pop_back();
+void AllocatorStack::Reset() noexcept {
+  while (made_ > 0) layers_[--made_].reset();
   outermost_ = nullptr;
+  layers_ = {};
 }
 
-void AllocatorStack::Push(Owned<Allocator> layer) {
-  layers_.push_back(std::move(layer));
-  outermost_ = layers_.back().get();
+absl::Status AllocatorStack::Add(const AllocatorSpec& spec, const AllocatorLayer& layer,
+                                 Allocator* inner, Allocator& memory) noexcept {
+  if (absl::Status status = layer.factory->Probe(); !status.ok()) {
+    return spec.RefusalOf(layer, status);
+  }
+  absl::StatusOr<Owned<Allocator>> made =
+      layer.factory->Create({.options = layer.options,
+                             .inner = layer.factory->decorates() ? inner : nullptr,
+                             .memory = memory});
+  if (!made.ok()) return spec.RefusalOf(layer, made.status());
+  layers_[made_] = *std::move(made);
+  outermost_ = layers_[made_++].get();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<AllocatorStack> AllocatorStack::Make(const AllocatorSpec& spec, Allocator* innermost,
-                                                    Allocator& memory) {
-  AllocatorStack stack;
-  Allocator* inner = innermost;
-  if (spec.open() && inner == nullptr) {
-    const absl::StatusOr<AllocatorSpec> system = AllocatorSpec::Parse("system", LinkedAllocators());
-    if (!system.ok()) {
-      return absl::NotFoundError(absl::StrCat(spec.layers().back().factory->name(),
-                                              " decorates system, which is not linked"));
-    }
-    auto made = MakeLayer(system->layers()[0], nullptr, memory);
-    if (!made.ok()) return made.status();
-    stack.Push(*std::move(made));
-    inner = stack.outermost_;
-  }
+                                                    Allocator& memory) noexcept {
   const absl::Span<const AllocatorLayer> layers = spec.layers();
+  AllocatorStack stack;
+  // One more for `system`.
+  stack.layers_ = OwnedArray<Owned<Allocator>>::Create(memory, layers.size() + 1);
+  if (!stack.layers_.ok()) return OutOfMemory();
+  if (spec.open() && innermost == nullptr) {
+    AllocatorLayer system = {.factory = FindSystem(), .position = layers.back().position};
+    if (system.factory == nullptr) {
+      return spec.RefusalOf(layers.back(), StatusOf(absl::StatusCode::kNotFound,
+                                                    "it decorates system, which is not linked"));
+    }
+    if (absl::Status status = stack.Add(spec, system, nullptr, memory); !status.ok()) return status;
+  }
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    auto made = MakeLayer(*layer, layer->factory->decorates() ? inner : nullptr, memory);
-    if (!made.ok()) return made.status();
-    stack.Push(*std::move(made));
-    inner = stack.outermost_;
+    Allocator* const inner = stack.has_value() ? stack.outermost_ : innermost;
+    if (absl::Status status = stack.Add(spec, *layer, inner, memory); !status.ok()) return status;
   }
   return stack;
 }

@@ -3,8 +3,8 @@
 #ifndef TENON_RUNTIME_OPEN_ALLOCATOR_H_
 #define TENON_RUNTIME_OPEN_ALLOCATOR_H_
 
+#include <cstddef>
 #include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -24,7 +24,9 @@ class AllocatorStack {
  public:
   AllocatorStack() = default;
   AllocatorStack(AllocatorStack&& other) noexcept
-      : layers_(std::move(other.layers_)), outermost_(std::exchange(other.outermost_, nullptr)) {}
+      : layers_(std::move(other.layers_)),
+        made_(std::exchange(other.made_, 0)),
+        outermost_(std::exchange(other.outermost_, nullptr)) {}
   AllocatorStack& operator=(AllocatorStack&& other) noexcept;
   ~AllocatorStack() { Reset(); }
 
@@ -36,24 +38,28 @@ class AllocatorStack {
   Allocator& operator*() const { return get(); }
   Allocator* operator->() const { return &get(); }
 
-  // Destroys the layers, outermost first: a layer that waits for the frees under way on other
-  // threads (ALC-10) has waited before anything is changed that they may have read.
-  void Reset();
+  // Destroys the layers, outermost first, and gives their memory back: a layer that waits for the
+  // frees under way on other threads (ALC-10) has waited before anything is changed that they may
+  // have read. Without layers, it does nothing (ALC-18).
+  void Reset() noexcept;
 
-  // Makes the layers of a spec in `memory`, which outlives the result. What a spec leaves open is
-  // decorated by its last layer: `innermost`, or `system` of the linked set where that is null
-  // (NotFound if it is not linked). Else what an allocator's Probe and Create say, with its name,
-  // and nothing left behind.
+  // Makes the layers of a spec in `memory`, which outlives them and from which comes all that the
+  // stack needs. What a spec leaves open is decorated by its last layer: `innermost`, or `system`
+  // of the linked set where that is null (NotFound if none that needs no options is linked). Else
+  // what an allocator's Probe or Create says, as AllocatorSpec::RefusalOf; ResourceExhausted
+  // without a message where there is no memory. Any of these leaves nothing behind.
   static absl::StatusOr<AllocatorStack> Make(const AllocatorSpec& spec, Allocator* innermost,
-                                             Allocator& memory);
+                                             Allocator& memory) noexcept;
 
  private:
-  // Adds a layer around the others.
-  void Push(Owned<Allocator> layer);
+  // Makes a layer of a spec around the others, where there is room for it in layers_.
+  absl::Status Add(const AllocatorSpec& spec, const AllocatorLayer& layer, Allocator* inner,
+                   Allocator& memory) noexcept;
 
-  // Innermost first.
-  std::vector<Owned<Allocator>> layers_;
-  // The last of them, apart from the vector, which is written before the layer has been destroyed.
+  // Innermost first; null from made_ on.
+  OwnedArray<Owned<Allocator>> layers_;
+  size_t made_ = 0;
+  // The last of them, apart from both, which are written before the layer has been destroyed.
   Allocator* outermost_ = nullptr;
 };
 
