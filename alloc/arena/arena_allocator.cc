@@ -11,6 +11,7 @@
 #include "tenon/alloc/factory/make_allocator.h"
 #include "tenon/alloc/generation/generation.h"
 #include "tenon/alloc/poison/sanitizer.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon::alloc {
 
@@ -54,7 +55,7 @@ class ArenaFactory final : public AllocatorFactory {
   absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override {
     const uint64_t chunk_bytes = config.options[0].number;
     if (chunk_bytes < ArenaAllocator::kMinChunkBytes) {
-      return absl::InvalidArgumentError("chunk is less than 1KiB");
+      return StatusOf(absl::StatusCode::kInvalidArgument, "chunk is less than 1KiB");
     }
     return MakeAllocator<ArenaAllocator>(config.memory, *config.inner, chunk_bytes);
   }

@@ -8,6 +8,7 @@
 #include "tenon/alloc/concurrent/large_blocks.h"
 #include "tenon/alloc/concurrent/size_class.h"
 #include "tenon/alloc/factory/make_allocator.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon::alloc {
 namespace {
@@ -37,9 +38,9 @@ class ConcurrentFactory final : public AllocatorFactory {
   bool decorates() const noexcept override { return true; }
   absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override {
     if (!config.inner->traits().foreign_free) {
-      return absl::InvalidArgumentError(
-          "the blocks of its inner allocator must be free to end on any thread, which "
-          "this one does not allow (foreign_free)");
+      return StatusOf(absl::StatusCode::kInvalidArgument,
+                      "the blocks of its inner allocator must be free to end on any thread, which "
+                      "this one does not allow (foreign_free)");
     }
     return MakeAllocator<ConcurrentAllocator>(
         config.memory, *config.inner,

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "tenon/alloc/factory/make_allocator.h"
 #include "tenon/core/memory/allocation_site.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon::alloc {
 namespace {
@@ -50,14 +51,16 @@ absl::StatusOr<Owned<Allocator>> FaultFactory::Create(
                  .resizes = options[6].number != 0,
                  .min_size = options[7].number};
   if (!(plan.probability >= 0.0 && plan.probability <= 1.0)) {
-    return absl::InvalidArgumentError("probability is not between 0 and 1");
+    return StatusOf(absl::StatusCode::kInvalidArgument, "probability is not between 0 and 1");
   }
   if (options[8].number != 0) plan.max_size = options[8].number;
   if (plan.min_size > plan.max_size) {
-    return absl::InvalidArgumentError("min_size is more than max_size: nothing would fail");
+    return StatusOf(absl::StatusCode::kInvalidArgument,
+                    "min_size is more than max_size: nothing would fail");
   }
   if (!plan.allocations && !plan.resizes) {
-    return absl::InvalidArgumentError("allocations and resizes are both off: nothing would fail");
+    return StatusOf(absl::StatusCode::kInvalidArgument,
+                    "allocations and resizes are both off: nothing would fail");
   }
   absl::StatusOr<Owned<Allocator>> made =
       MakeAllocator<FaultAllocator>(config.memory, *config.inner);

@@ -12,6 +12,7 @@
 #include "tenon/alloc/generation/generation.h"
 #include "tenon/alloc/poison/sanitizer.h"
 #include "tenon/core/memory/allocation_site.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon::alloc {
 
@@ -58,7 +59,7 @@ class PoisonFactory final : public AllocatorFactory {
     options.red_zone = config.options[0].number;
     options.quarantine = config.options[1].number;
     if (options.red_zone > kMaxRedZone) {
-      return absl::InvalidArgumentError("red_zone is more than 1MiB");
+      return StatusOf(absl::StatusCode::kInvalidArgument, "red_zone is more than 1MiB");
     }
     return MakeAllocator<PoisonAllocator>(config.memory, *config.inner, options);
   }

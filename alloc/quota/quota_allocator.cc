@@ -4,6 +4,7 @@
 
 #include "absl/log/check.h"
 #include "tenon/alloc/factory/make_allocator.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon::alloc {
 namespace {
@@ -25,7 +26,8 @@ class QuotaFactory final : public AllocatorFactory {
   absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override {
     const uint64_t bytes = config.options[0].number;
     if (bytes == 0) {
-      return absl::InvalidArgumentError(
+      return StatusOf(
+          absl::StatusCode::kInvalidArgument,
           "bytes is 0, which would refuse every block; leave the quota out for no limit");
     }
     return MakeAllocator<QuotaAllocator>(config.memory, *config.inner, bytes);

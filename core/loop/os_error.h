@@ -1,28 +1,13 @@
-// Statuses that can be made where memory has run out, and those for refusals by the operating
-// system: what was refused, why it likely was, what to do.
+// Statuses for refusals by the operating system: what was refused, why it likely was, what to do.
 
 #ifndef TENON_CORE_LOOP_OS_ERROR_H_
 #define TENON_CORE_LOOP_OS_ERROR_H_
 
-#include <new>
-
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon {
-
-// A status of this code with the pieces, joined, as its message; without a message where there is
-// no memory for one. Functions that are noexcept make their statuses by it: those of Abseil let
-// bad_alloc through, which would end the process.
-template <typename... Pieces>
-absl::Status StatusOf(absl::StatusCode code, const Pieces&... pieces) noexcept {
-  try {
-    return absl::Status(code, absl::StrCat(pieces...));
-  } catch (const std::bad_alloc&) {
-    return absl::Status(code, "");
-  }
-}
 
 // Makes a status from an errno value: the code that fits it, and a message of the form
 // "RESOURCE: EMFILE (Too many open files): LIKELY CAUSE AND REMEDY". `resource` names the system
