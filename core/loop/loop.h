@@ -163,6 +163,10 @@ class Loop {
   // The time of the loop's clock, in nanoseconds (tenon/core/loop/time.h).
   int64_t Now() const noexcept { return backend_->Now(); }
 
+  // The time at which the loop last ceased to wait, 0 before its first turn: behind Now() by what
+  // the turn has taken so far, and for nothing. For measuring what lasts longer than a turn.
+  int64_t TurnTime() const noexcept { return last_wait_end_ns_; }
+
   // ---- Teardown ----
 
   // Ends the loop's work: refuses new operations (they complete with -ECANCELED), cancels what is

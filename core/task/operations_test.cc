@@ -39,6 +39,21 @@ class OperationsTest : public TaskTest {
     if (!expected_ok.ok()) co_return expected_ok; \
   } while (false)
 
+TEST_F(OperationsTest, TurnTimeStandsStillWithinATurn) {
+  EXPECT_EQ(loop().TurnTime(), 0);
+  const auto body = [](Loop& loop) -> Task<> {
+    const int64_t before_ns = loop.Now();
+    absl::Status status = co_await Sleep(loop, kMillisecondNs);
+    const int64_t turn_ns = loop.TurnTime();
+    EXPECT_GE(turn_ns, before_ns + kMillisecondNs);
+    while (loop.Now() <= turn_ns) {
+    }
+    EXPECT_EQ(loop.TurnTime(), turn_ns);
+    co_return status;
+  };
+  EXPECT_EQ(RunToCompletion(loop(), body(loop())), absl::OkStatus());
+}
+
 TEST_F(OperationsTest, TurnsAndTime) {
   Run([](OperationsTest& test) -> Task<> {
     EXPECT_OK_OR_RETURN(co_await Nop(test.loop()));
