@@ -37,10 +37,12 @@ void* Calloc(void* opaque, size_t count, size_t size) noexcept;
 
 // Makes a block `size` bytes large, keeping what fits of its bytes. Null where there is no memory:
 // the block is then as it was (ALC-5). A null `ptr` allocates as Malloc does. A size of zero frees,
-// and the result is null; errno is then as it was.
+// and the result is null; errno is then as it was. REQUIRES: `ptr` is live and came from these
+// functions with the same `opaque`, or is null.
 void* Realloc(void* opaque, void* ptr, size_t size) noexcept;
 
-// Takes back a block of Malloc, Calloc or Realloc. Null is a no-op. Preserves errno (ALC-13).
+// Takes back a block. Null is a no-op. Preserves errno (ALC-13). REQUIRES: `ptr` is live and came
+// from these functions with the same `opaque`, or is null.
 void Free(void* opaque, void* ptr) noexcept;
 
 // The size with which a block was allocated or last resized; 0 for null. All of it may be used.

@@ -66,12 +66,6 @@ char* RoundUp(char* ptr, size_t alignment) {
   return past == 0 ? ptr : ptr + (alignment - past);
 }
 
-// Where a block with a chunk of its own keeps the chunk's address: in front of its header.
-template <typename T, typename Header>
-T*& OwnerOf(Header* header) {
-  return *(reinterpret_cast<T**>(header) - 1);
-}
-
 size_t BytesUpTo(const char* end, const char* ptr) { return static_cast<size_t>(end - ptr); }
 
 }  // namespace
@@ -86,6 +80,10 @@ ArenaAllocator::ArenaAllocator(Allocator& inner, size_t chunk_bytes)
 ArenaAllocator::~ArenaAllocator() {
   ReleaseSince(0);
   if (spare_ != nullptr) GiveChunk(spare_);
+}
+
+ArenaAllocator::Chunk*& ArenaAllocator::OwnerOf(Header* header) {
+  return *(reinterpret_cast<Chunk**>(header) - 1);
 }
 
 ArenaAllocator::Chunk* ArenaAllocator::TakeChunk(size_t bytes) noexcept {
@@ -143,7 +141,7 @@ ArenaAllocator::Header* ArenaAllocator::CutOwnChunk(Layout layout) noexcept {
   UnpoisonMemory(ptr - sizeof(Header) - kGranule, kGranule + sizeof(Header) + layout.size);
   auto* const header = ::new (ptr - sizeof(Header)) Header;
   header->own_chunk = true;
-  OwnerOf<Chunk>(header) = chunk;
+  OwnerOf(header) = chunk;
   return header;
 }
 
@@ -215,7 +213,7 @@ void ArenaAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   header->magic = kFreedMagic;
   PoisonMemory(ptr, layout.size);
   if (header->own_chunk) {
-    Chunk* const chunk = OwnerOf<Chunk>(header);
+    Chunk* const chunk = OwnerOf(header);
     (chunk->newer != nullptr ? chunk->newer->older : own_) = chunk->older;
     if (chunk->older != nullptr) chunk->older->newer = chunk->newer;
     GiveChunk(chunk);

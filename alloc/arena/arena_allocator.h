@@ -90,6 +90,9 @@ class ArenaAllocator final : public Allocator {
     uint32_t magic = 0;
   };
 
+  // Where a block with a chunk of its own keeps the chunk's address: in front of its header.
+  static Chunk*& OwnerOf(Header* header);
+
   uint32_t MagicOf(uint64_t serial) const;
   Header* Find(const char* operation, void* ptr, Layout layout) const;
   // Null where there is no memory.

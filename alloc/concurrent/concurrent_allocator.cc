@@ -39,8 +39,8 @@ class ConcurrentFactory final : public AllocatorFactory {
   absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override {
     if (!config.inner->traits().foreign_free) {
       return StatusOf(absl::StatusCode::kInvalidArgument,
-                      "the blocks of its inner allocator must be free to end on any thread, which "
-                      "this one does not allow (foreign_free)");
+                      "the blocks of its inner allocator cannot be freed on other threads "
+                      "(foreign_free); put guarded around it");
     }
     return MakeAllocator<ConcurrentAllocator>(
         config.memory, *config.inner,
@@ -85,13 +85,13 @@ inline void* ConcurrentAllocator::AllocateIn(uint32_t number, Layout layout) noe
 }
 
 bool ConcurrentAllocator::GiveBackEmpty(uint32_t number) noexcept {
-  if (number != kNoThreadNumber) {
+  const auto give_back = [&] {
     Shard* const shard = shards_[number].load(std::memory_order_relaxed);
     return shard != nullptr && shard->GiveBackEmpty();
-  }
+  };
+  if (number != kNoThreadNumber) return give_back();
   const Locked locked(unnumbered_lock_);
-  Shard* const shard = shards_[kNoThreadNumber].load(std::memory_order_relaxed);
-  return shard != nullptr && shard->GiveBackEmpty();
+  return give_back();
 }
 
 void* ConcurrentAllocator::AllocateUnnumbered(Layout layout) noexcept {
@@ -119,7 +119,7 @@ void ConcurrentAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   RemoveLiveBlock(Blocks(), "Deallocate", ptr, layout);
   const uint32_t size_class = ClassOf(layout);
   if (size_class == kLarge) {
-    LargeBlocks::Free(ptr, layout);
+    LargeBlocks::Free(ptr);
   } else {
     Slab& slab = *Shard::SlabOf(ptr, size_class);
     Shard* const owner = slab.owner;

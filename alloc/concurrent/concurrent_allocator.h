@@ -21,8 +21,8 @@
 namespace tenon::alloc {
 
 // Allocates blocks up to 32 KiB from slabs that each belong to one thread, which needs no lock and
-// no atomic operation for its own. A block that another thread frees is queued for its owner,
-// without a lock (ALC-7). Larger blocks come one by one from the backing allocator.
+// no atomic read-modify-write for its own. A block that another thread frees is queued for its
+// owner, without a lock (ALC-7). Larger blocks come one by one from the backing allocator.
 //
 // Where the backing refuses, the calling thread gives back what it keeps without a block in use,
 // and asks once more.

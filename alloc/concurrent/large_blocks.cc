@@ -1,7 +1,6 @@
 #include "tenon/alloc/concurrent/large_blocks.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <new>
 
 namespace tenon::alloc::concurrent {
@@ -37,7 +36,7 @@ void* LargeBlocks::Allocate(Layout layout) noexcept {
   return ptr;
 }
 
-void LargeBlocks::Free(void* ptr, Layout /*layout*/) noexcept {
+void LargeBlocks::Free(void* ptr) noexcept {
   Header* const header = HeaderOf(ptr);
   header->list->Unlink(header);
   header->list->backing_.Deallocate(header->start, header->whole);

@@ -23,7 +23,7 @@ class LargeBlocks {
   // Null where there is no memory or the size overflows (ALC-2).
   void* Allocate(Layout layout) noexcept;
 
-  static void Free(void* ptr, Layout layout) noexcept;
+  static void Free(void* ptr) noexcept;
 
   // Both leave everything as it is where they fail (ALC-5).
   static bool TryResize(void* ptr, Layout layout, size_t new_size) noexcept;

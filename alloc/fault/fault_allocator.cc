@@ -62,10 +62,7 @@ absl::StatusOr<Owned<Allocator>> FaultFactory::Create(
     return StatusOf(absl::StatusCode::kInvalidArgument,
                     "allocations and resizes are both off: nothing would fail");
   }
-  absl::StatusOr<Owned<Allocator>> made =
-      MakeAllocator<FaultAllocator>(config.memory, *config.inner);
-  if (made.ok()) static_cast<FaultAllocator&>(**made).SetPlan(plan);
-  return made;
+  return MakeAllocator<FaultAllocator>(config.memory, *config.inner, plan);
 }
 
 // SplitMix64 (Steele, Lea, Flood 2014): a stateless mix of a counter, so that threads need share
@@ -131,8 +128,8 @@ bool FaultAllocator::NextFails(bool resize, size_t size) noexcept {
   const uint64_t threshold = Load(random_threshold_);
   if (threshold != 0) {
     constexpr uint64_t kStep = 0x9e3779b97f4a7c15u;
-    // Drawn for every request, so that what else fails does not change the sequence.
-    // Mixed is the state after the step: that before the first is the seed, and 0 is mixed to 0.
+    // Drawn for every request, so that what else fails does not change the sequence. Mixed is the
+    // state after the step: that before the first is the seed, and 0 is mixed to 0.
     const uint64_t state = random_state_.fetch_add(kStep, std::memory_order_relaxed) + kStep;
     fails |= Mix(state) <= threshold;
   }

@@ -50,7 +50,10 @@ struct FaultPlan {
 //   if (fault.injected() == 0) {  // fewer than three requests were made
 class FaultAllocator final : public Allocator {
  public:
+  // No request fails before a plan is set.
   explicit FaultAllocator(Allocator& inner) : inner_(inner) {}
+  // REQUIRES: as SetPlan.
+  FaultAllocator(Allocator& inner, const FaultPlan& plan) : inner_(inner) { SetPlan(plan); }
   FaultAllocator(const FaultAllocator&) = delete;
   FaultAllocator& operator=(const FaultAllocator&) = delete;
   ~FaultAllocator() override { frees_.Wait(); }

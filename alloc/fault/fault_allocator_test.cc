@@ -35,6 +35,20 @@ TEST_F(FaultAllocatorTest, WithoutAPlanNothingFails) {
   EXPECT_EQ(fault_.injected(), 0u);
 }
 
+TEST(FaultAllocatorPlanTest, MayBeMadeWithAPlan) {
+  SystemAllocator system;
+  FaultAllocator fault(system, {.from = 2, .min_size = 20});
+  for (const bool succeeds : {true, false, false}) {
+    const Block block = fault.Allocate(kLayout);
+    EXPECT_EQ(block.ptr != nullptr, succeeds);
+    fault.Deallocate(block.ptr, kLayout);
+    const Block small = fault.Allocate({.size = 19});
+    EXPECT_NE(small.ptr, nullptr);
+    fault.Deallocate(small.ptr, {.size = 19});
+  }
+  EXPECT_EQ(fault.injected(), 2u);
+}
+
 TEST_F(FaultAllocatorTest, TheNthFailsOnce) {
   fault_.FailNth(2);
   EXPECT_EQ(Request(4), std::vector<bool>({true, false, true, true}));

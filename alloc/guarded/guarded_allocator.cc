@@ -24,9 +24,9 @@ class GuardedFactory final : public AllocatorFactory {
 }  // namespace
 
 GuardedAllocator::GuardedAllocator(Allocator& inner)
-    : inner_traits_(inner.traits()),
-      unguarded_(inner_traits_.thread_safe ? &inner : nullptr),
-      guarded_(inner_traits_.thread_safe ? nullptr : &inner) {}
+    : inner_(inner),
+      unguarded_(inner.traits().thread_safe ? &inner : nullptr),
+      guarded_(unguarded_ == nullptr ? &inner : nullptr) {}
 
 inline Block GuardedAllocator::InnerAllocate(Layout layout) noexcept {
   if (unguarded_ != nullptr) return unguarded_->Allocate(layout);
@@ -90,8 +90,8 @@ Block GuardedAllocator::Reallocate(void* ptr, Layout layout, size_t new_size) no
 }
 
 AllocatorTraits GuardedAllocator::traits() const noexcept {
-  AllocatorTraits traits = inner_traits_;
-  if (!traits.thread_safe) traits.foreign_free = true;
+  AllocatorTraits traits = inner_.traits();
+  if (unguarded_ == nullptr) traits.foreign_free = true;
   traits.thread_safe = true;
   traits.statistics = true;
   return traits;

@@ -40,7 +40,8 @@ class GuardedAllocator final : public Allocator {
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Counted by this allocator, without the mutex (ALC-12).
   AllocatorStats Stats() const noexcept override { return counters_.Sum(); }
-  // The inner allocator's, and `thread_safe`, `foreign_free`, `statistics`.
+  // The inner allocator's, asked for each time, without the mutex; and `thread_safe`, `statistics`;
+  // `foreign_free` too where the inner is not `thread_safe`.
   AllocatorTraits traits() const noexcept override;
   // Holds the mutex while `visit` runs, unless the inner allocator is `thread_safe`: others that
   // allocate wait for a leak report meanwhile.
@@ -54,8 +55,9 @@ class GuardedAllocator final : public Allocator {
   bool InnerTryResize(void* ptr, Layout layout, size_t new_size) noexcept
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const AllocatorTraits inner_traits_;
-  // The same allocator; null is the one that is not to be used.
+  // For its traits.
+  const Allocator& inner_;
+  // The same allocator, for the rest; null is the one that is not to be used.
   Allocator* const unguarded_;
   mutable Lock mutex_;
   Allocator* const guarded_ ABSL_PT_GUARDED_BY(mutex_);

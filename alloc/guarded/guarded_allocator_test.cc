@@ -9,6 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "gtest/gtest.h"
 #include "tenon/alloc/fault/fault_allocator.h"
+#include "tenon/alloc/quota/quota_allocator.h"
 #include "tenon/alloc/system/system_allocator.h"
 
 namespace tenon::alloc {
@@ -136,6 +137,15 @@ TEST(GuardedAllocatorTest, DeclaresWhatItAdds) {
   int visited = 0;
   guarded.VisitLive([&](const LiveBlock& block) { visited += static_cast<int>(block.size); });
   EXPECT_EQ(visited, 17);
+}
+
+TEST(GuardedAllocatorTest, DeclaresTheLimitThatAQuotaWithinHasNow) {
+  OneThreadAllocator one_thread;
+  QuotaAllocator quota(one_thread, 100);
+  const GuardedAllocator guarded(quota);
+  EXPECT_EQ(guarded.traits().quota_bytes, 100u);
+  quota.SetLimit(200);
+  EXPECT_EQ(guarded.traits().quota_bytes, 200u);
 }
 
 TEST(GuardedAllocatorTest, AFreePreservesErrno) {

@@ -1,11 +1,11 @@
 #include "tenon/alloc/jemalloc/arena_handle.h"
 
-#include <atomic>
 #include <cstddef>
 
 #include "absl/log/check.h"
 #include "absl/status/status.h"
 #include "jemalloc/jemalloc.h"
+#include "tenon/alloc/generation/generation.h"
 
 namespace tenon::alloc {
 namespace {
@@ -31,10 +31,9 @@ int DestroyArena(uint32_t index) {
 }  // namespace
 
 absl::StatusOr<ArenaHandle> ArenaHandle::Create() noexcept {
-  static constinit std::atomic<uint64_t> generations{0};
   ArenaHandle handle;
   if (!CreateNumbered("arenas.create", handle.id_.index)) return absl::ResourceExhaustedError("");
-  handle.id_.generation = generations.fetch_add(1, std::memory_order_relaxed) + 1;
+  handle.id_.generation = DrawGeneration();
   if (!CreateNumbered("tcache.create", handle.cache_)) return absl::ResourceExhaustedError("");
   return handle;
 }

@@ -35,7 +35,7 @@ Block JemallocAllocator::Allocate(Layout layout) noexcept {
 void JemallocAllocator::Deallocate(void* ptr, Layout layout) noexcept {
   if (ptr == nullptr) return;
   jemalloc::Deallocate(kOwner, ptr, layout, 0);
-  counters_.EndFree(ThreadNumber(), layout.size);
+  counters_.CountFreed(ThreadNumber(), layout.size);
 }
 
 bool JemallocAllocator::TryResize(void* ptr, Layout layout, size_t new_size) noexcept {

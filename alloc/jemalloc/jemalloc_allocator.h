@@ -9,15 +9,16 @@
 
 namespace tenon::alloc {
 
-// Allocates with jemalloc(3)'s functions, each thread through the cache that jemalloc
-// keeps for it. The jemalloc is one of our own, whose names begin with je_; it reads its options
-// from the environment's JE_MALLOC_CONF.
+// Allocates with jemalloc(3)'s functions, each thread through the cache that jemalloc keeps for it.
+// The jemalloc is one of our own, whose names begin with je_; it reads its options from the
+// environment's JE_MALLOC_CONF.
 //
 // Ownership: none; every JemallocAllocator hands out blocks of the one jemalloc heap, and counts
 //   those that went through itself.
 // Threads: any (`thread_safe`, `foreign_free`).
 // Shutdown: what is live then stays allocated. A free by another JemallocAllocator would work, but
-//   for the counts of both. Debug builds die with a message where a block is freed twice, was not
+//   for the counts of both. A free under way on another thread is the caller's error: it counts
+//   here after it has freed. Debug builds die with a message where a block is freed twice, was not
 //   allocated here or has another layout (ALC-9).
 class JemallocAllocator final : public Allocator {
  public:

@@ -24,8 +24,7 @@ namespace tenon::alloc {
 //
 // Ownership: blocks may be live when it is destroyed; they are released (`bulk_release`).
 // Threads: any (`thread_safe`, `foreign_free`). Once the owning thread has ended, a later thread
-// may
-//   inherit the cache: that which is given its ThreadNumber().
+//   may inherit the cache: that which is given its ThreadNumber().
 // Shutdown: unmaps all of its memory, after the frees that have begun on other threads have ended
 //   (ALC-10). An allocation under way, or a free that begins later, is the caller's error. Debug
 //   builds die with a message where a block is freed twice, was not allocated here or has another

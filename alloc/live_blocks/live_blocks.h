@@ -33,9 +33,9 @@ struct LiveBlockOwner {
 
 #ifdef TENON_ALLOC_LIVE_BLOCKS
 
-// Each of these takes constant time, may be called on any thread, never uses the heap, and never
-// fails: a block for which there is no memory in the table goes unchecked. The table has room for
-// some ten thousand blocks without a mapping of its own.
+// Each but ForgetLiveBlocks takes constant time; all may be called on any thread, never use the
+// heap, and never fail: a block for which there is no memory in the table goes unchecked. The table
+// has room for some ten thousand blocks without a mapping of its own.
 
 // Remembers a block that is about to be handed out. Dies when the owner already has a live block
 // there.

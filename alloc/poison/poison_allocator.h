@@ -48,7 +48,7 @@ struct PoisonReport {
 
 struct PoisonOptions {
   // Bytes in front of and behind each block whose writing is noticed. Rounded up to a multiple of
-  // 16, at least 16.
+  // 16, from 16 bytes to 1 MiB.
   size_t red_zone = 16;
   // Bytes of freed blocks, with all that surrounds them, that are withheld from the inner
   // allocator. 0 is none; a block that is larger is not withheld.

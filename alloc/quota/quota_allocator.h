@@ -13,11 +13,11 @@
 namespace tenon::alloc {
 
 // Charges each block with the bytes that were asked for, and refuses what would go beyond a limit.
-// Exact with any number of threads in what is charged: bytes are charged before the inner
-// allocator is asked, and given back once it has taken the block, so that no more are live than the
-// limit, and none stay charged for what was refused, by the quota or by the inner allocator
-// (ALC-17). The inner allocator may hold more for a moment: while Reallocate moves a block, the old
-// one and the new one.
+// Exact with any number of threads in what is charged: bytes are charged before the inner allocator
+// is asked, and given back once it has taken the block, so that no more are live than the limit,
+// and none stay charged for what was refused, by the quota or by the inner allocator (ALC-17). The
+// inner allocator may hold more for a moment: while Reallocate moves a block, the old one and the
+// new one.
 //
 // Quotas nest: one for each tenant around one for all of them, each with its own limit.
 //

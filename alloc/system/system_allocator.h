@@ -22,7 +22,7 @@ class SystemAllocator final : public Allocator {
   Block Reallocate(void* ptr, Layout layout, size_t new_size) noexcept override;
   AllocatorStats Stats() const noexcept override { return {}; }
   AllocatorTraits traits() const noexcept override {
-    return {.thread_safe = true, .foreign_free = true, .bulk_release = false};
+    return {.thread_safe = true, .foreign_free = true};
   }
 };
 

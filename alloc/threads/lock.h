@@ -20,7 +20,7 @@ namespace tenon::alloc {
 // Nor is it the C library's, which spends some fifty instructions on finding out what kind of mutex
 // it was given, and lets a thread sleep at once that would have had to wait for some ten
 // nanoseconds: what an allocator does under its lock is shorter than that thread's way into the
-// kernel and back. Here taking it and giving it back is an instruction each, and not a locked one
+// kernel and back. Here taking it and giving it back is one atomic exchange each, and a plain store
 // while the process has no other thread; a thread that finds it taken looks again for some
 // microseconds, less and less often, before it sleeps. It is not fair: whoever holds it may well be
 // the next to have it.

@@ -15,10 +15,9 @@ void ThreadCounters::WaitForFrees() const noexcept {
     for (;;) {
       // Those that have ended are read first, each time anew: if no more have begun by the time
       // that this is read, none was under way then. Read later, the end of one that began meanwhile
-      // would pass for that of an earlier one. There are more ends where nobody tells of the
-      // beginnings.
+      // would pass for that of an earlier one.
       const uint64_t ended = shard.freed_blocks.load(std::memory_order_acquire);
-      if (shard.begun_frees.load(std::memory_order_acquire) <= ended) break;
+      if (shard.begun_frees.load(std::memory_order_acquire) == ended) break;
       std::this_thread::yield();
     }
   }

@@ -55,28 +55,32 @@ class ThreadCounters {
   // A call that frees a block begins, and later ends, on the same thread. The end is the last that
   // the call does with what WaitForFrees protects.
   void BeginFree(uint32_t number) noexcept { Add(number, shards_[number].begun_frees, 1); }
-  void EndFree(uint32_t number, size_t size) noexcept {
-    Shard& shard = shards_[number];
-    if (number != kNoThreadNumber) [[likely]]
-      return EndFreeOwn(shard, size);
-    AddShared(shard.freed_bytes, size);
-    AddShared(shard.freed_blocks, 1);
-  }
+  void EndFree(uint32_t number, size_t size) noexcept { CountFreed(number, size); }
 
   // In place of EndFree, where a call that began turned out to free nothing.
   void AbandonFree(uint32_t number) noexcept {
     Add(number, shards_[number].begun_frees, ~uint64_t{0});  // Modulo 2^64, one less.
   }
 
-  // Returns once every free has ended that has begun as far as the calling thread can know; what
-  // they did happens before it returns. May wait as well for those that begin meanwhile.
-  void WaitForFrees() const noexcept;
-
-  // Both at once, where a free protects nothing.
+  // Beginning and end at once, where a free protects nothing.
   void CountFree(uint32_t number, size_t size) noexcept {
     BeginFree(number);
     EndFree(number, size);
   }
+
+  // A block has been freed, where nobody waits for frees: without a beginning, which is a store
+  // fewer. REQUIRES: nobody calls WaitForFrees.
+  void CountFreed(uint32_t number, size_t size) noexcept {
+    Shard& shard = shards_[number];
+    if (number != kNoThreadNumber) [[likely]]
+      return CountFreedOwn(shard, size);
+    AddShared(shard.freed_bytes, size);
+    AddShared(shard.freed_blocks, 1);
+  }
+
+  // Returns once every free has ended that has begun as far as the calling thread can know; what
+  // they did happens before it returns. May wait as well for those that begin meanwhile.
+  void WaitForFrees() const noexcept;
 
   // The sum. Exact when nobody counts; else a recent value, in which no block was freed that was
   // not allocated (ALC-12). Where others count without a pause, what is live is an upper estimate:
@@ -124,7 +128,7 @@ class ThreadCounters {
     AddOwn(shard.allocated_bytes, size);
     AddOwn(shard.allocated_blocks, 1);
   }
-  static void EndFreeOwn(Shard& shard, size_t size) noexcept {
+  static void CountFreedOwn(Shard& shard, size_t size) noexcept {
     AddOwn(shard.freed_bytes, size);
     AddOwn(shard.freed_blocks, 1);
   }

@@ -29,6 +29,18 @@ TEST(ThreadCountersTest, CountsWhatIsToldIt) {
   EXPECT_EQ(stats.failures, 1u);
 }
 
+TEST(ThreadCountersTest, CountsFreesThatNobodyWaitsFor) {
+  ThreadCounters counters;
+  for (const uint32_t number : {ThreadNumber(), kNoThreadNumber}) {
+    counters.CountAllocation(number, 100);
+    counters.CountAllocation(number, 20);
+    counters.CountFreed(number, 100);
+  }
+  EXPECT_EQ(counters.Sum().live_bytes, 2 * 20u);
+  EXPECT_EQ(counters.Sum().live_blocks, 2u);
+  EXPECT_EQ(counters.Sum().total_blocks, 4u);
+}
+
 TEST(ThreadCountersTest, CountsWhatIsReturnedAndReturnsIt) {
   ThreadCounters counters;
   char bytes[100];
