@@ -1,6 +1,6 @@
 #include "tenon/runtime/composed_factory.h"
 
-#include "tenon/core/loop/os_error.h"
+#include "tenon/alloc/factory/make_allocator.h"
 #include "tenon/core/memory/forwarding_allocator.h"
 #include "tenon/runtime/open_allocator.h"
 
@@ -32,9 +32,7 @@ absl::StatusOr<Owned<Allocator>> ComposedFactory::Create(
     const AllocatorConfig& config) const noexcept {
   absl::StatusOr<AllocatorStack> stack = AllocatorStack::Make(spec_, config.inner, config.memory);
   if (!stack.ok()) return std::move(stack).status();
-  Owned<Allocator> made = MakeOwned<ComposedAllocator>(config.memory, *std::move(stack));
-  if (made == nullptr) return OutOfMemory();
-  return made;
+  return alloc::MakeAllocator<ComposedAllocator>(config.memory, *std::move(stack));
 }
 
 }  // namespace tenon::runtime

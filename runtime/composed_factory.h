@@ -24,7 +24,6 @@ class ComposedFactory final : public AllocatorFactory {
  public:
   ComposedFactory(std::string name, AllocatorSpec spec)
       : name_(std::move(name)), spec_(std::move(spec)) {}
-  virtual ~ComposedFactory() = default;
 
   absl::string_view name() const noexcept override { return name_; }
   absl::string_view summary() const noexcept override { return "several allocators in one"; }
