@@ -58,6 +58,13 @@ std::string Caption(const Rule& rule) {
   return caption + "...";
 }
 
+// Of the longest name of a subject.
+size_t NameWidth(const Report& report) {
+  size_t width = 0;
+  for (const SubjectReport& subject : report.subjects) width = std::max(width, subject.name.size());
+  return width;
+}
+
 std::string MatrixText(const Matrix& matrix, bool colour) {
   constexpr size_t kMinWidth = 5;
   const size_t id_width = std::max(size_t{9}, matrix.facet.size() + 2);
@@ -117,8 +124,7 @@ std::string Findings(const Report& report, bool colour) {
 // What passed and was measured, a line each.
 std::string Measurements(const Report& report) {
   constexpr size_t kIdWidth = 9;
-  size_t width = 0;
-  for (const SubjectReport& subject : report.subjects) width = std::max(width, subject.name.size());
+  const size_t width = NameWidth(report);
   std::string text;
   for (const SubjectReport& subject : report.subjects) {
     for (const RuleResult& result : subject.rules) {
@@ -142,8 +148,7 @@ std::string FormatTable(const Report& report, bool colour) {
   text += Unsupported(report, colour);
   text += Findings(report, colour);
   text += "\n";
-  size_t width = 0;
-  for (const SubjectReport& subject : report.subjects) width = std::max(width, subject.name.size());
+  const size_t width = NameWidth(report);
   for (const SubjectReport& subject : report.subjects) {
     absl::StrAppend(&text, Padded(subject.name, width), "  ", SummaryText(Summarize(subject)),
                     "\n");
