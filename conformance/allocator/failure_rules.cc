@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
-#include <limits>
 #include <thread>
 #include <vector>
 
@@ -21,8 +20,6 @@
 
 namespace tenon::conformance {
 namespace {
-
-constexpr size_t kHuge = std::numeric_limits<size_t>::max() / 2;
 
 // A little of everything, here and on another thread.
 void ExpectUsable(Allocator& allocator, const char* when) {

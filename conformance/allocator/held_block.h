@@ -5,12 +5,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "tenon/core/memory/allocator.h"
 
 namespace tenon::conformance {
+
+// A size that no allocator has: half of what can be said.
+inline constexpr size_t kHuge = std::numeric_limits<size_t>::max() / 2;
 
 // A live block, how it was asked for, and what it is filled with.
 struct HeldBlock {
@@ -27,7 +31,8 @@ struct HeldBlock {
   uintptr_t end() const { return begin() + (usable == 0 ? 1 : usable); }
 };
 
-// Asks for a block and fills it. Null where the allocator has none; then nothing is judged.
+// Asks for a block and fills it. A failure of the rule where it is misaligned, smaller than asked
+// for, or null with a size. Null where the allocator has none.
 HeldBlock Hold(Allocator& allocator, Layout layout, uint64_t stamp);
 
 // Writes the stamp over the usable bytes.
@@ -36,8 +41,8 @@ void Fill(const HeldBlock& block);
 // The first of the first `size` bytes that is not as filled, or `size`.
 size_t FirstWrongByte(const HeldBlock& block, size_t size);
 
-// A failure of the rule unless the block is as it was filled: "... of 24 bytes aligned to 8: byte 3
-// was overwritten while `what`". Returns whether it is.
+// A failure of the rule unless the block is as it was filled: "byte 3 of a live block of 24 bytes
+// aligned to 8 was overwritten: `what`". Returns whether it is.
 bool ExpectIntact(const HeldBlock& block, const char* what);
 
 // Frees the block, which must be intact. Null is nothing.

@@ -26,8 +26,8 @@ ChildOutcome RunWithAlarm(absl::FunctionRef<void()> work) {
 
 void ExpectEnds(const char* what, absl::FunctionRef<void()> work) {
   if (kThreadSanitizer) {
-    // It holds the locks for taken in a child that a library of the process made anew after the
-    // fork. Here what hangs is ended by the rule's own watchdog.
+    // In a child it takes for held the locks that a library has made anew after the fork; here the
+    // rule's own watchdog ends what hangs.
     return work();
   }
   const ChildOutcome outcome = RunWithAlarm(work);

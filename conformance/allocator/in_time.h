@@ -12,7 +12,8 @@ namespace tenon::conformance {
 // Failures of EXPECT_* in it are failures here.
 void ExpectEnds(const char* what, absl::FunctionRef<void()> work);
 
-// The same of work that ends the process by exit(3), whose handlers run.
+// In a child in every build: as ExpectEnds, for work that ends the process by exit(3), whose
+// handlers run.
 void ExpectExits(const char* what, absl::FunctionRef<void()> work);
 
 }  // namespace tenon::conformance

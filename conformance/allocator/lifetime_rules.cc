@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <map>
-#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -17,13 +16,12 @@
 #include "tenon/conformance/allocator/private_memory.h"
 #include "tenon/conformance/allocator/recycling_memory.h"
 #include "tenon/conformance/allocator/sanitizers.h"
+#include "tenon/conformance/allocator/stalling_allocator.h"
 #include "tenon/conformance/allocator/workload.h"
 #include "tenon/conformance/rules/allocator_rule.h"
 
 namespace tenon::conformance {
 namespace {
-
-constexpr size_t kHuge = ~size_t{0} / 2;
 
 // Destroys an allocator that has live blocks, and others that a thread has just freed.
 void LeaveBlocksBehind(AllocatorRule& rule, uint64_t seed) {
@@ -70,70 +68,10 @@ void EndWhileFreesReturn(AllocatorRule& rule) {
   other.join();
 }
 
-// An inner allocator in which a free of the chosen thread stays, until the decorator is gone or has
-// had time to go.
-//
-// Threads: any.
-class LingeringInner final : public Allocator {
- public:
-  explicit LingeringInner(Allocator& memory) : memory_(memory) {}
-
-  Block Allocate(Layout layout) noexcept override { return memory_.Allocate(layout); }
-  void Deallocate(void* ptr, Layout layout) noexcept override {
-    Linger();
-    memory_.Deallocate(ptr, layout);
-  }
-  AllocatorStats Stats() const noexcept override { return {}; }
-  AllocatorTraits traits() const noexcept override {
-    return {.thread_safe = true, .foreign_free = true};
-  }
-
-  // The next free of the calling thread stays; EndFrees: there will be none.
-  void LetLinger() {
-    const absl::MutexLock lock(&mutex_);
-    lingerer_ = std::this_thread::get_id();
-  }
-  void EndFrees() {
-    const absl::MutexLock lock(&mutex_);
-    ended_ = true;
-  }
-
-  // Waits until a free stays here. Returns false where all have ended without.
-  bool WaitForFree() {
-    const absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(this, &LingeringInner::IsInsideOrEnded));
-    return inside_;
-  }
-
-  // The decorator is gone. Returns whether it went with the free still inside it.
-  bool NoteEnd() {
-    const absl::MutexLock lock(&mutex_);
-    gone_ = true;
-    return inside_;
-  }
-
- private:
-  void Linger() {
-    const absl::MutexLock lock(&mutex_);
-    if (lingerer_ != std::this_thread::get_id()) return;
-    lingerer_ = {};
-    inside_ = true;
-    mutex_.AwaitWithTimeout(absl::Condition(&gone_), absl::Milliseconds(50));
-    inside_ = false;
-  }
-  bool IsInsideOrEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return inside_ || ended_; }
-
-  Allocator& memory_;
-  absl::Mutex mutex_;
-  std::thread::id lingerer_ ABSL_GUARDED_BY(mutex_);
-  bool inside_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  bool gone_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
 // Destroys an allocator while a free is inside it for certain.
 void EndDuringFree(AllocatorRule& rule, size_t size) {
-  LingeringInner inner(rule.allocator());
+  StallingAllocator inner(rule.allocator(), {.call = StallingAllocator::Call::kFree,
+                                             .patience = absl::Milliseconds(50)});
   Owned<Allocator> allocator = rule.MakeOver(inner);
   ASSERT_NE(allocator, nullptr);
   std::vector<void*> blocks;
@@ -142,15 +80,15 @@ void EndDuringFree(AllocatorRule& rule, size_t size) {
     ASSERT_NE(blocks.back(), nullptr);
   }
   std::thread other([&, allocator = allocator.get()] {
-    inner.LetLinger();
+    inner.StallNext();
     // The only one: the allocator may be gone afterwards.
     allocator->Deallocate(blocks[0], {.size = size});
-    inner.EndFrees();
+    inner.EndCalls();
   });
-  const bool met = inner.WaitForFree();
+  const bool met = inner.WaitForStall();
   if (met) allocator.reset();
-  EXPECT_FALSE(inner.NoteEnd()) << "an allocator was destroyed with a free of a block of " << size
-                                << " bytes under way on another thread";
+  EXPECT_FALSE(inner.NoteDone()) << "an allocator was destroyed with a free of a block of " << size
+                                 << " bytes under way on another thread";
   other.join();
 }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "absl/log/check.h"
+#include "tenon/alloc/factory/make_allocator.h"
 #include "tenon/core/memory/allocation_site.h"
 
 namespace tenon::conformance {
@@ -24,10 +24,8 @@ class ModelFactory final : public AllocatorFactory {
   }
   bool decorates() const noexcept override { return true; }
   absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override {
-    Owned<ModelAllocator> made =
-        MakeOwned<ModelAllocator>(config.memory, *config.inner, config.options[0].number);
-    if (made == nullptr) return absl::ResourceExhaustedError("");
-    return Owned<Allocator>(std::move(made));
+    return alloc::MakeAllocator<ModelAllocator>(config.memory, *config.inner,
+                                                config.options[0].number);
   }
 };
 

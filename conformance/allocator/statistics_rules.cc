@@ -8,12 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tenon/conformance/allocator/held_block.h"
 #include "tenon/conformance/allocator/sanitizers.h"
+#include "tenon/conformance/allocator/stalling_allocator.h"
 #include "tenon/conformance/allocator/workload.h"
 #include "tenon/conformance/rules/allocator_rule.h"
 #include "tenon/core/memory/allocation_site.h"
@@ -21,7 +20,6 @@
 namespace tenon::conformance {
 namespace {
 
-constexpr size_t kHuge = ~size_t{0} / 2;
 constexpr int kThreads = 3;
 
 void ExpectLive(const Allocator& allocator, uint64_t blocks, uint64_t bytes, const char* when) {
@@ -78,73 +76,13 @@ void CountUnderThreads(AllocatorRule& rule, Allocator& allocator) {
   ExpectLive(allocator, 0, 0, "after threads freed all");
 }
 
-// An inner allocator in which a request of the chosen thread stays, until the statistics have been
-// read or had time to be.
-//
-// Threads: any, whatever it declares.
-class SlowInner final : public Allocator {
- public:
-  SlowInner(Allocator& memory, bool thread_safe) : memory_(memory), thread_safe_(thread_safe) {}
-
-  Block Allocate(Layout layout) noexcept override {
-    Stay();
-    return memory_.Allocate(layout);
-  }
-  void Deallocate(void* ptr, Layout layout) noexcept override { memory_.Deallocate(ptr, layout); }
-  AllocatorStats Stats() const noexcept override { return {}; }
-  AllocatorTraits traits() const noexcept override {
-    return {.thread_safe = thread_safe_, .foreign_free = thread_safe_};
-  }
-
-  // The next request of the calling thread stays; EndRequests: there will be none.
-  void LetStay() {
-    const absl::MutexLock lock(&mutex_);
-    slow_ = std::this_thread::get_id();
-  }
-  void EndRequests() {
-    const absl::MutexLock lock(&mutex_);
-    ended_ = true;
-  }
-
-  // Waits until a request stays here. Returns false where all have ended without.
-  bool WaitForRequest() {
-    const absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(this, &SlowInner::IsInsideOrEnded));
-    return inside_;
-  }
-
-  // The statistics have been read. Returns whether the request was still here.
-  bool NoteRead() {
-    const absl::MutexLock lock(&mutex_);
-    read_ = true;
-    return inside_;
-  }
-
- private:
-  void Stay() {
-    // Hundreds of times what reading takes.
-    constexpr absl::Duration kPatience = absl::Seconds(5);
-    const absl::MutexLock lock(&mutex_);
-    if (slow_ != std::this_thread::get_id()) return;
-    slow_ = {};
-    inside_ = true;
-    mutex_.AwaitWithTimeout(absl::Condition(&read_), kPatience);
-    inside_ = false;
-  }
-  bool IsInsideOrEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return inside_ || ended_; }
-
-  Allocator& memory_;
-  const bool thread_safe_;
-  absl::Mutex mutex_;
-  std::thread::id slow_ ABSL_GUARDED_BY(mutex_);
-  bool inside_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  bool read_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
 // Reads the statistics while a request is inside the allocator for certain.
 void ReadDuringRequest(AllocatorRule& rule, bool inner_thread_safe, size_t size) {
-  SlowInner inner(rule.allocator(), inner_thread_safe);
+  // Hundreds of times what reading takes.
+  constexpr absl::Duration kPatience = absl::Seconds(5);
+  StallingAllocator inner(rule.allocator(), {.call = StallingAllocator::Call::kAllocation,
+                                             .thread_safe = inner_thread_safe,
+                                             .patience = kPatience});
   auto made = rule.TryMake(inner, rule.allocator());
   // Some refuse to decorate what is for one thread.
   EXPECT_TRUE(made.ok() || !inner_thread_safe) << made.status();
@@ -152,13 +90,13 @@ void ReadDuringRequest(AllocatorRule& rule, bool inner_thread_safe, size_t size)
   const Owned<Allocator> allocator = *std::move(made);
   Block block;
   std::thread other([&] {
-    inner.LetStay();
+    inner.StallNext();
     block = allocator->Allocate({.size = size});
-    inner.EndRequests();
+    inner.EndCalls();
   });
-  if (inner.WaitForRequest()) {
+  if (inner.WaitForStall()) {
     const AllocatorStats stats = allocator->Stats();
-    EXPECT_TRUE(inner.NoteRead()) << "statistics could not be read before a request of " << size
+    EXPECT_TRUE(inner.NoteDone()) << "statistics could not be read before a request of " << size
                                   << " bytes had ended";
     EXPECT_EQ(stats.failures, 0u) << "a request that has not ended counts as failed";
   }

@@ -37,7 +37,6 @@ struct WorkloadOptions {
   size_t max_blocks = 64;
   // Of most blocks; one in a hundred has up to 16 times as much.
   size_t max_size = 512;
-  size_t max_alignment = 64;
   // Blocks change hands through it; null where each thread frees its own.
   BlockExchange* exchange = nullptr;
 };
@@ -50,8 +49,8 @@ class Workload {
   // `allocator` outlives it. Stamps begin with the seed, which is unique among those running.
   Workload(Allocator& allocator, uint64_t seed, WorkloadOptions options = {});
 
-  // Does `steps` things. Requests that fail are counted. Returns false after the first failure of
-  // the rule, and stops there.
+  // Does `steps` things. Requests may fail. Returns false after the first failure of the rule, and
+  // stops there.
   bool Run(int steps);
 
   // Frees everything that is held.
@@ -62,7 +61,6 @@ class Workload {
   const std::vector<HeldBlock>& blocks() const { return blocks_; }
   // Of the blocks held, as asked for.
   uint64_t live_bytes() const;
-  int refused() const { return refused_; }
 
  private:
   void Step();
@@ -76,7 +74,6 @@ class Workload {
   std::mt19937_64 random_;
   uint64_t next_stamp_;
   std::vector<HeldBlock> blocks_;
-  int refused_ = 0;
 };
 
 // Calls `body(0)`, `body(1)`, ... at the same time, each on a thread of its own, and waits.

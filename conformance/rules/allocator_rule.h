@@ -28,8 +28,8 @@
 
 namespace tenon::conformance {
 
-// Hands on to the rule's allocator, as the inner allocator of a decorator: one that the decorator
-// does not own, so that destroying it releases nothing of this.
+// The rule's allocator as a decorator sees it: thread-safe, without `bulk_release`; resizes by
+// moving.
 //
 // Threads: any.
 class InnerAllocator final : public Allocator {

@@ -29,20 +29,13 @@ constexpr AllocatorRuleBody kBodies[] = {
 // other's blocks. Most are open: over the suite's own allocator, refusals and frees that take their
 // time reach through all layers. The others are what deployments choose.
 constexpr std::string_view kCompositions[] = {
-    "concurrent(counting)",
-    "counting(concurrent)",
-    "fault(tracking)",
-    "guarded(arena)",
-    "guarded(tracking(arena))",
-    "poison(concurrent)",
-    "poison(tracking)",
-    "quota(64MiB,concurrent)",
-    "quota(64MiB,tracking)",
-    "tracking(concurrent)",
-    "tracking(quota(64MiB))",
-    "concurrent(jemalloc)",
-    "tracking(jemalloc_arena)",
-    "tracking(quota(64MiB,jemalloc))",
+    "concurrent(counting)",     "counting(concurrent)",
+    "fault(tracking)",          "guarded(arena)",
+    "guarded(tracking(arena))", "poison(concurrent)",
+    "poison(tracking)",         "quota(64MiB,concurrent)",
+    "quota(64MiB,tracking)",    "tracking(concurrent)",
+    "tracking(quota(64MiB))",   "concurrent(jemalloc)",
+    "tracking(jemalloc_arena)", "tracking(quota(64MiB,jemalloc))",
 };
 
 // The allocators that a spec names.
@@ -75,7 +68,8 @@ std::vector<std::string> Compositions(absl::Span<const AllocatorFactory* const> 
   return specs;
 }
 
-bool NeedsTheAllocator(const Rule& /*rule*/) { return false; }
+// No rule of this facet can be tried where the allocator cannot be made.
+bool TriedWithoutAllocator(const Rule& /*rule*/) { return false; }
 
 }  // namespace
 
@@ -83,7 +77,7 @@ absl::Span<const AllocatorRuleBody> AllocatorRuleBodies() { return kBodies; }
 
 BoundRule BindAllocatorRule(const Rule& rule, AllocatorRuleBody body,
                             const AllocatorFactory& factory) {
-  return BindRule(rule, body, factory, &NeedsTheAllocator);
+  return BindRule(rule, body, factory, &TriedWithoutAllocator);
 }
 
 Subject AllocatorSubject(const AllocatorFactory& factory, KnownFailures known_failures) {

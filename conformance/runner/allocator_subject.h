@@ -23,7 +23,7 @@ Subject AllocatorSubject(const AllocatorFactory& factory, KnownFailures known_fa
 
 // A subject for each of `linked`, and for compositions of them: those of the suite's list of which
 // all is linked, such as "tracking(concurrent)"; and each decorator that the list does not know,
-// such as a vendor's, over each of `linked` that decorates nothing.
+// such as a vendor's, over each of `linked` that decorates nothing. `linked` outlives the subjects.
 std::vector<Subject> AllocatorSubjects(absl::Span<const AllocatorFactory* const> linked);
 
 // The body of each of AllocatorRules(), in the same order.

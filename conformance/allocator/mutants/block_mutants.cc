@@ -1,7 +1,5 @@
 // Mutants of the rules about what a block is.
 
-#include <cstdint>
-
 #include "tenon/conformance/allocator/mutants/decorator.h"
 #include "tenon/conformance/rules/allocator_mutant.h"
 

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "tenon/alloc/factory/make_allocator.h"
 #include "tenon/core/memory/allocator.h"
 #include "tenon/core/memory/allocator_factory.h"
 #include "tenon/core/memory/forwarding_allocator.h"
@@ -66,9 +67,7 @@ class DecoratingAllocatorFactory final : public AllocatorFactory {
   absl::StatusOr<Owned<Allocator>> Create(const AllocatorConfig& config) const noexcept override {
     absl::StatusOr<Owned<Allocator>> good = good_.Create(config);
     if (!good.ok()) return good;
-    Owned<Decorator> made = MakeOwned<Decorator>(config.memory, *std::move(good), config.memory);
-    if (made == nullptr) return absl::ResourceExhaustedError("");
-    return Owned<Allocator>(std::move(made));
+    return alloc::MakeAllocator<Decorator>(config.memory, *std::move(good), config.memory);
   }
 
  private:

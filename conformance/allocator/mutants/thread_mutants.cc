@@ -1,6 +1,5 @@
 // Mutants of the rules about several threads, and about misuse.
 
-#include <algorithm>
 #include <map>
 #include <mutex>
 #include <set>

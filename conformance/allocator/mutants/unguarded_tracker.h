@@ -1,10 +1,9 @@
-// The tracker of story 3: a table of blocks that threads share without a lock.
+// A table of blocks that threads share without a lock (webui #507).
 
 #ifndef TENON_CONFORMANCE_ALLOCATOR_MUTANTS_UNGUARDED_TRACKER_H_
 #define TENON_CONFORMANCE_ALLOCATOR_MUTANTS_UNGUARDED_TRACKER_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <thread>
 
 #include "tenon/conformance/allocator/mutants/decorator.h"
