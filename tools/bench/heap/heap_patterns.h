@@ -57,7 +57,7 @@ void SpinUntil(Done done) {
   }
 }
 
-// A few instructions for each number, so that what is measured is not it.
+// xorshift64* (Vigna 2016): a few instructions for each number, so that what is measured is not it.
 class HeapRandom {
  public:
   explicit HeapRandom(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15 + 1) {}

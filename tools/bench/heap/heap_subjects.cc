@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gnu/libc-version.h"
 #include "jemalloc/jemalloc.h"
 #include "mimalloc.h"
 #include "tenon/alloc/guarded/guarded_allocator.h"

@@ -19,8 +19,9 @@ struct HeapSubject {
   std::function<absl::Status(const HeapLoad& load, Stopwatch& stopwatch)> run;
 };
 
-// All subjects, ours first: allocators by the spec that is their name, called through the
-// Allocator interface. The peers are called as their users call them.
+// All subjects, ours first. Ours are named by their spec and called through the Allocator
+// interface, but for `…-direct`, called by its class, and `guarded(one-thread)`, which has no spec.
+// The peers are called as their users call them.
 std::vector<HeapSubject> HeapSubjects();
 
 }  // namespace tenon::bench
