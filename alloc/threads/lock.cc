@@ -18,9 +18,9 @@ void Pause() {
 
 void Lock::AcquireSlowly() noexcept {
   // Whoever has it keeps its cache line for itself in the meantime.
-  constexpr int kMaxPauses = 16;
-  constexpr int kLooks = 8;
-  int pauses = 1;
+  constexpr int kMaxPauses = 256;
+  constexpr int kLooks = 4;
+  int pauses = 64;
   for (int look = 0; look < kLooks; ++look) {
     for (int i = 0; i < pauses; ++i) Pause();
     if (pauses < kMaxPauses) pauses *= 2;

@@ -21,7 +21,7 @@ namespace tenon::alloc {
 // it was given, and lets a thread sleep at once that would have had to wait for some ten
 // nanoseconds: what an allocator does under its lock is shorter than that thread's way into the
 // kernel and back. Here taking it and giving it back is one atomic exchange each, and a plain store
-// while the process has no other thread; a thread that finds it taken looks again for some
+// while the process has no other thread; a thread that finds it taken looks again for some ten
 // microseconds, less and less often, before it sleeps. It is not fair: whoever holds it may well be
 // the next to have it.
 //

@@ -73,6 +73,8 @@ class TrackingAllocator final : public Allocator {
 
   // Takes 128 bytes, so that finding one is a shift and no two share a cache line.
   struct Shard {
+    // In front, as in ThreadCounters: what stands before the first shard is read by every thread.
+    char gap[88];
     mutable Lock mutex;
     Header* first ABSL_GUARDED_BY(mutex) = nullptr;
     // Numbers that were drawn for this shard and not given to a block.
@@ -80,7 +82,6 @@ class TrackingAllocator final : public Allocator {
     uint64_t end_number ABSL_GUARDED_BY(mutex) = 0;
     // Allocations since a stack was recorded. Not guarded: a lost count does not matter.
     std::atomic<uint64_t> since_stack{0};
-    char distance[88] = {};
   };
   static_assert(sizeof(Shard) == 128);
 
