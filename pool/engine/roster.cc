@@ -1,0 +1,456 @@
+#include "tenon/pool/engine/roster.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/log/check.h"
+
+namespace tenon::pool {
+namespace {
+
+absl::Status ClosedError() { return absl::FailedPreconditionError("the pool is closed"); }
+
+// `retry_min_ns` doubled by each failure after the first, up to `retry_max_ns`.
+int64_t RetryDelay(const PoolOptions& options, uint64_t failures) {
+  int64_t delay_ns = options.retry_min_ns;
+  for (uint64_t i = 1; i < failures && delay_ns < options.retry_max_ns; ++i) {
+    if (delay_ns > options.retry_max_ns / 2) return options.retry_max_ns;
+    delay_ns *= 2;
+  }
+  return delay_ns;
+}
+
+}  // namespace
+
+Roster::Roster(RosterHost& host, const PoolOptions& options, SlotTable& slots)
+    : host_(host), options_(options), slots_(slots), random_(options.seed) {}
+
+Roster::~Roster() { empty_.Abandon(); }
+
+void Roster::Start() noexcept {
+  counts_[SlotState::kEmpty] = slots_.size();
+  for (uint32_t i = 0; i < slots_.size(); ++i) empty_.PushBack(slots_[i]);
+  Replenish();
+}
+
+// ---- Acquiring ----
+
+bool Roster::Acquire(AcquireNode& node) noexcept {
+  ++stats_.acquires;
+  if (closed_) {
+    ++stats_.refused;
+    node.Answer(ClosedError());
+    return true;
+  }
+  if (waiters_.empty() && !options_.check_on_acquire) {
+    if (Slot* const slot = PopIdle()) {
+      node.Answer(*slot);
+      Lend(*slot, node);
+      return true;
+    }
+  }
+  AddWaiter(node, false);
+  Replenish();
+  return false;
+}
+
+bool Roster::Withdraw(AcquireNode& node, WithdrawReason reason, AcquireDiagnosis& why) noexcept {
+  if (!node.waiting()) return false;
+  IntrusiveList<AcquireNode>::Remove(node);
+  node.SetWaiting(false);
+  --stats_.waiting;
+  if (reason == WithdrawReason::kCancelled) {
+    ++stats_.cancelled;
+  } else {
+    ++stats_.timeouts;
+    Diagnose(why);
+  }
+  return true;
+}
+
+bool Roster::Take(AcquireNode& node) noexcept {
+  Slot& slot = *node.slot();
+  if (!Stale(slot)) {
+    Lend(slot, node);
+    return true;
+  }
+  node.TakeBackAnswer();
+  Discard(slot);
+  if (closed_) {
+    ++stats_.refused;
+    node.Answer(ClosedError());
+    return true;
+  }
+  if (Slot* const idle = options_.check_on_acquire ? nullptr : PopIdle()) {
+    node.Answer(*idle);
+    Lend(*idle, node);
+    return true;
+  }
+  AddWaiter(node, true);
+  Replenish();
+  return false;
+}
+
+void Roster::Lend(Slot& slot, AcquireNode& node) {
+  Move(slot, SlotEvent::kLease);
+  ++stats_.leases;
+  slot.site = node.site();
+  slot.leased_at_ns = host_.Now();
+}
+
+void Roster::AddWaiter(AcquireNode& node, bool first) {
+  first ? waiters_.PushFront(node) : waiters_.PushBack(node);
+  node.SetWaiting(true);
+  ++stats_.waiting;
+}
+
+AcquireNode& Roster::PopWaiter() {
+  AcquireNode& node = *waiters_.PopFront();
+  node.SetWaiting(false);
+  --stats_.waiting;
+  return node;
+}
+
+Slot* Roster::PopIdle() {
+  while (Slot* const slot = idle_.PopFront()) {
+    if (!LifetimeOver(*slot)) return slot;
+    ++stats_.lifetime_expired;
+    Discard(*slot);
+  }
+  return nullptr;
+}
+
+// ---- Returning ----
+
+void Roster::Return(Slot& slot) noexcept {
+  ++stats_.returns;
+  if (HasTime()) slot.idle_since_ns = host_.Now();
+  if (closed_ || Stale(slot) || kept() > options_.max) {
+    Discard(slot);
+  } else if (options_.reset_on_return) {
+    Pend(slot, SlotEvent::kReset);
+  } else {
+    PlaceReset(slot);
+  }
+  Replenish();
+}
+
+void Roster::PlaceReset(Slot& slot) {
+  if (options_.check_on_return) {
+    Pend(slot, SlotEvent::kValidate);
+  } else {
+    Place(slot, false);
+  }
+}
+
+void Roster::Place(Slot& slot, bool checked) {
+  if (closed_ || Stale(slot) || kept() > options_.max) {
+    Discard(slot);
+  } else if (waiters_.empty()) {
+    Park(slot);
+  } else if (LifetimeOver(slot)) {
+    ++stats_.lifetime_expired;
+    Discard(slot);
+  } else if (options_.check_on_acquire && !checked) {
+    Pend(slot, SlotEvent::kValidate);
+  } else {
+    Move(slot, SlotEvent::kAssign);
+    AcquireNode& node = PopWaiter();
+    node.Answer(slot);
+    host_.Wake(node);
+  }
+}
+
+void Roster::Park(Slot& slot) {
+  Move(slot, SlotEvent::kPark);
+  if (options_.idle_order == IdleOrder::kNewestFirst && !slot.was_idle) {
+    idle_.PushFront(slot);
+  } else {
+    idle_.PushBack(slot);
+  }
+  if (!HasTime()) return;
+  NoteDue(overdue_ ? host_.Now() : slot.expires_at_ns);
+  NoteDue(DeadlineAfter(slot.idle_since_ns, options_.idle_ttl_ns));
+  NoteDue(DeadlineAfter(std::max(slot.idle_since_ns, slot.checked_at_ns),
+                        options_.check_idle_after_ns));
+}
+
+// ---- Tasks of the policy ----
+
+Slot* Roster::NextToBegin() noexcept {
+  while (Slot* const slot = pending_.PopFront()) {
+    --pending_count_;
+    switch (slot->state) {
+      case SlotState::kReserved:
+        if (closed_) {
+          Move(*slot, SlotEvent::kForgo);
+          empty_.PushFront(*slot);
+          continue;
+        }
+        Move(*slot, SlotEvent::kCreate);
+        slot->generation = generation_;
+        slot->broken = false;
+        slot->site = {};
+        return slot;
+      case SlotState::kValidating:
+      case SlotState::kResetting:
+        if (closed_ || Stale(*slot)) Move(*slot, SlotEvent::kDestroy);
+        return slot;
+      default:
+        return slot;
+    }
+  }
+  return nullptr;
+}
+
+void Roster::TaskEnded(Slot& slot, absl::Status status) noexcept {
+  switch (slot.state) {
+    case SlotState::kCreating:
+      status.ok() ? Created(slot) : CreationFailed(slot, std::move(status));
+      break;
+    case SlotState::kValidating:
+      if (HasTime()) slot.checked_at_ns = host_.Now();
+      if (status.ok()) {
+        Place(slot, true);
+      } else {
+        ++stats_.validate_failures;
+        Discard(slot);
+      }
+      slot.was_idle = false;
+      break;
+    case SlotState::kResetting:
+      if (status.ok()) {
+        PlaceReset(slot);
+      } else {
+        ++stats_.reset_failures;
+        Discard(slot);
+      }
+      break;
+    default:
+      if (!status.ok()) ++stats_.destroy_failures;
+      Move(slot, SlotEvent::kDestroyed);
+      empty_.PushFront(slot);
+  }
+  Replenish();
+  if (drained()) host_.SchedulePump();
+}
+
+void Roster::Created(Slot& slot) {
+  failures_in_a_row_ = 0;
+  if (HasTime()) {
+    const int64_t now_ns = host_.Now();
+    slot.idle_since_ns = slot.checked_at_ns = now_ns;
+    slot.expires_at_ns = DeadlineAfter(now_ns, options_.lifetime_ns);
+    if (slot.expires_at_ns != kForeverNs) {
+      slot.expires_at_ns -= RandomBelow(options_.lifetime_jitter_ns);
+    }
+    if (overdue_) NoteDue(now_ns);
+  }
+  Place(slot, true);
+}
+
+void Roster::CreationFailed(Slot& slot, absl::Status status) {
+  Move(slot, SlotEvent::kFail);
+  empty_.PushFront(slot);
+  if (closed_) return;
+  ++failures_in_a_row_;
+  retry_at_ns_ = DeadlineAfter(host_.Now(), RetryDelay(options_, failures_in_a_row_));
+  if (overdue_) NoteDue(retry_at_ns_);
+  const bool tell = options_.create_attempts != 0 && failures_in_a_row_ >= options_.create_attempts;
+  last_error_ = std::move(status);
+  if (!tell || waiters_.empty()) return;
+  ++stats_.failed;
+  AcquireNode& node = PopWaiter();
+  node.Answer(last_error_);
+  host_.Wake(node);
+}
+
+void Roster::Replenish() {
+  while (stats_.waiting > counts_.incoming()) {
+    Slot* const idle = options_.check_on_acquire ? PopIdle() : nullptr;
+    if (idle != nullptr) {
+      Pend(*idle, SlotEvent::kValidate);
+    } else if (!Reserve()) {
+      break;
+    }
+  }
+  if (options_.fill != Fill::kEager) return;
+  while (kept() < options_.min && Reserve()) {
+  }
+}
+
+bool Roster::Reserve() {
+  if (closed_ || used() >= options_.max) return false;
+  if (failures_in_a_row_ > 0) {
+    if (counts_[SlotState::kReserved] + counts_[SlotState::kCreating] > 0) return false;
+    if (host_.Now() < retry_at_ns_) {
+      NoteDue(retry_at_ns_);
+      return false;
+    }
+  }
+  Pend(*empty_.PopFront(), SlotEvent::kReserve);
+  return true;
+}
+
+// ---- Managing ----
+
+void Roster::InvalidateAll() noexcept {
+  ++generation_;
+  while (Slot* const slot = idle_.PopFront()) Discard(*slot);
+  Replenish();
+}
+
+absl::Status Roster::Resize(uint32_t min, uint32_t max) noexcept {
+  PoolOptions options = options_;
+  options.min = min;
+  options.max = max;
+  options.capacity = slots_.size();
+  if (absl::Status status = options.Validate(); !status.ok()) return status;
+  options_ = options;
+  while (kept() > options_.max) {
+    Slot* const slot = idle_.PopFront();
+    if (slot == nullptr) break;
+    Discard(*slot);
+  }
+  if (HasTime()) NoteDue(host_.Now());
+  Replenish();
+  return absl::OkStatus();
+}
+
+void Roster::Close() noexcept {
+  if (closed_) return;
+  closed_ = true;
+  while (!waiters_.empty()) {
+    AcquireNode& node = PopWaiter();
+    ++stats_.refused;
+    node.Answer(ClosedError());
+    host_.Wake(node);
+  }
+  while (Slot* const slot = idle_.PopFront()) Discard(*slot);
+  host_.SchedulePump();
+}
+
+// ---- Time ----
+
+bool Roster::HasTime() const {
+  return options_.idle_ttl_ns != kForeverNs || options_.lifetime_ns != kForeverNs ||
+         options_.check_idle_after_ns != kForeverNs;
+}
+
+void Roster::NoteDue(int64_t due_ns) {
+  if (due_ns >= next_due_ns_) return;
+  next_due_ns_ = due_ns;
+  host_.SchedulePump();
+}
+
+void Roster::Maintain() noexcept {
+  next_due_ns_ = kForeverNs;
+  overdue_ = false;
+  if (closed_) return;
+  const int64_t now_ns = host_.Now();
+  bool replace = false;
+  idle_.ForEach([&](Slot& slot) { MaintainIdle(slot, now_ns, &replace); });
+  if (replace && counts_.incoming() == 0) Reserve();
+  Replenish();
+}
+
+void Roster::MaintainIdle(Slot& slot, int64_t now_ns, bool* replace) {
+  const bool spare = counts_.present() > options_.min;
+  const int64_t ttl_due_ns = DeadlineAfter(slot.idle_since_ns, options_.idle_ttl_ns);
+  const int64_t check_due_ns =
+      DeadlineAfter(std::max(slot.idle_since_ns, slot.checked_at_ns), options_.check_idle_after_ns);
+  if (slot.expires_at_ns <= now_ns && (spare || used() >= options_.max)) {
+    IntrusiveList<Slot>::Remove(slot);
+    ++stats_.lifetime_expired;
+    Discard(slot);
+  } else if (ttl_due_ns <= now_ns && spare) {
+    IntrusiveList<Slot>::Remove(slot);
+    ++stats_.ttl_expired;
+    Discard(slot);
+  } else if (check_due_ns <= now_ns) {
+    IntrusiveList<Slot>::Remove(slot);
+    slot.was_idle = true;
+    Pend(slot, SlotEvent::kValidate);
+  } else {
+    *replace |= slot.expires_at_ns <= now_ns;
+    overdue_ |= slot.expires_at_ns <= now_ns || ttl_due_ns <= now_ns;
+    if (slot.expires_at_ns > now_ns) NoteDue(slot.expires_at_ns);
+    if (ttl_due_ns > now_ns) NoteDue(ttl_due_ns);
+    NoteDue(check_due_ns);
+  }
+}
+
+int64_t Roster::RandomBelow(int64_t bound) {
+  if (bound <= 0) return 0;
+  // SplitMix64.
+  uint64_t bits = random_ += 0x9e3779b97f4a7c15;
+  bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9;
+  bits = (bits ^ (bits >> 27)) * 0x94d049bb133111eb;
+  return static_cast<int64_t>((bits ^ (bits >> 31)) % static_cast<uint64_t>(bound));
+}
+
+// ---- Books ----
+
+void Roster::Move(Slot& slot, SlotEvent event) {
+  const std::optional<SlotTransition> transition = NextSlotState(slot.state, event);
+  CHECK(transition.has_value()) << "a slot cannot " << SlotEventName(event) << " while it is "
+                                << SlotStateName(slot.state);
+  --counts_[slot.state];
+  ++counts_[transition->next];
+  slot.state = transition->next;
+  switch (transition->effect) {
+    case SlotEffect::kNone:
+      break;
+    case SlotEffect::kCreated:
+      ++stats_.created;
+      break;
+    case SlotEffect::kCreationFailed:
+      ++stats_.create_failures;
+      break;
+    case SlotEffect::kDestroyed:
+      ++stats_.destroyed;
+      break;
+  }
+}
+
+void Roster::Pend(Slot& slot, SlotEvent event) {
+  Move(slot, event);
+  pending_.PushBack(slot);
+  ++pending_count_;
+  host_.SchedulePump();
+}
+
+PoolStats Roster::Stats() const noexcept {
+  PoolStats stats = stats_;
+  stats.slots = counts_;
+  return stats;
+}
+
+void Roster::VisitUsed(absl::FunctionRef<void(const Slot&)> visit) const {
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].state != SlotState::kEmpty) visit(slots_[i]);
+  }
+}
+
+void Roster::Diagnose(AcquireDiagnosis& why) const {
+  why.max = options_.max;
+  why.slots = counts_;
+  why.waiting = stats_.waiting;
+  why.failures_in_a_row = failures_in_a_row_;
+  why.last_error = last_error_;
+  const int64_t now_ns = host_.Now();
+  VisitUsed([&](const Slot& slot) {
+    if (slot.state != SlotState::kLeased) return;
+    AcquireDiagnosis::Holder holder{.site = slot.site, .held_ns = now_ns - slot.leased_at_ns};
+    for (size_t i = 0; i < AcquireDiagnosis::kMaxHolders; ++i) {
+      if (i == why.holder_count) {
+        why.holders[why.holder_count++] = holder;
+        return;
+      }
+      if (holder.held_ns > why.holders[i].held_ns) std::swap(holder, why.holders[i]);
+    }
+  });
+}
+
+}  // namespace tenon::pool
