@@ -70,6 +70,10 @@ class ScriptedPolicy final : public PoolPolicy<Thing> {
     if (!status.ok()) co_return status;
     thing.second_part = true;
     ++parts;
+    if (before_create_ns > 0) {
+      status = co_await Sleep(scope.loop(), before_create_ns);
+      if (!status.ok()) co_return status;
+    }
     status = co_await Perform(scope, create.Take());
     if (!status.ok()) co_return status;
     thing.id = ++last_id;
@@ -102,6 +106,8 @@ class ScriptedPolicy final : public PoolPolicy<Thing> {
   StageScript validate;
   StageScript reset;
   StageScript destroy;
+  // How long every creation takes in any case.
+  int64_t before_create_ns = 0;
   // Called in Create, last.
   std::function<void()> when_created;
 
