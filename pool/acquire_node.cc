@@ -57,7 +57,7 @@ void AcquireNode::Stop() noexcept {
   AcquireDiagnosis why;
   if (!pool_.Withdraw(*this, WithdrawReason::kCancelled, why)) return;
   status_ = Cancelled();
-  Woken();
+  if (!wake_pending_) Woken();
 }
 
 void AcquireNode::TimerDone() noexcept {
@@ -69,22 +69,23 @@ void AcquireNode::TimerDone() noexcept {
     // Where it has been answered meanwhile the wake is on its way.
     if (!pool_.Withdraw(*this, reason, why)) return;
     status_ = expired ? why.ToStatus() : Cancelled();
+    if (wake_pending_) return;
   }
   Finish();
 }
 
 void AcquireNode::Finish() noexcept {
-  if (slot_ == nullptr || pool_.Take(*this)) {
+  if (pool_.Take(*this)) {
     ResumeTask();
     return;
   }
-  // It waits again. A stop that came while it was answered has been let pass.
+  // The answer was taken back: it waits again. A stop that came in between has been let pass.
   woken_ = false;
   AcquireDiagnosis why;
   if (awaiting_->context().stop_token().stop_requested() &&
       pool_.Withdraw(*this, WithdrawReason::kCancelled, why)) {
     status_ = Cancelled();
-    ResumeTask();
+    if (!wake_pending_) ResumeTask();
     return;
   }
   ArmTimer();

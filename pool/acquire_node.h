@@ -24,7 +24,7 @@ class PoolCore;
 //
 // Answer and wake are two steps. The answer is the pool's, given where the pool's books are kept;
 // the first one counts, a stop or a deadline being another (POOL-4). The wake comes on the thread
-// of the task's loop.
+// of the task's loop; until then an answer may be taken back, and followed by another (POOL-11).
 //
 // Threads: that of the task's loop, save for Answer and what else is said to be the pool's.
 class AcquireNode : private StopCallback, public ListLink<AcquireNode> {
@@ -49,16 +49,24 @@ class AcquireNode : private StopCallback, public ListLink<AcquireNode> {
 
   void Answer(Slot& slot) { slot_ = &slot; }
   void Answer(absl::Status status) { status_ = std::move(status); }
+  // The slot was invalidated before the task had it.
   void TakeBackAnswer() { slot_ = nullptr; }
-  // Whether it is in the pool's queue.
+
+  // Whether it is in the pool's queue, and its place there.
   bool waiting() const { return waiting_; }
   void SetWaiting(bool waiting) { waiting_ = waiting; }
+  uint64_t ticket() const { return ticket_; }
+  void SetTicket(uint64_t ticket) { ticket_ = ticket; }
+
+  // Whether a wake is under way, which stands for every answer until PoolCore::Take.
+  bool wake_pending() const { return wake_pending_; }
+  void SetWakePending(bool pending) { wake_pending_ = pending; }
 
   // ---- For the pool, after an answer. ----
 
-  // Tells the task's loop of the answer. On its thread.
+  // Tells the task's loop that there is an answer. On its thread.
   void Woken() noexcept;
-  // The same, by way of the loop. Any thread; after it the node may be gone.
+  // The same, by way of the loop. Any thread.
   void Post() noexcept;
 
  private:
@@ -74,7 +82,9 @@ class AcquireNode : private StopCallback, public ListLink<AcquireNode> {
   TaskPromise* awaiting_ = nullptr;
   Slot* slot_ = nullptr;
   absl::Status status_;
+  uint64_t ticket_ = 0;
   bool waiting_ = false;
+  bool wake_pending_ = false;
   bool woken_ = false;
   Operation timer_;
   PostedTask posted_;

@@ -43,13 +43,14 @@ class PoolCore {
   // answered later and then woken (AcquireNode::Woken), unless it is withdrawn before that.
   virtual bool Acquire(AcquireNode& node) noexcept = 0;
 
-  // Takes a node out of the queue; false, with no effect, when it has been answered already: then
-  // its wake has come or will come (POOL-4). Fills `why` for kDeadline.
+  // Takes a node out of the queue; false, with no effect, when it has been answered: then its wake
+  // has come or will come (POOL-4). Fills `why` for kDeadline.
   virtual bool Withdraw(AcquireNode& node, WithdrawReason reason,
                         AcquireDiagnosis& why) noexcept = 0;
 
-  // Makes what a woken node was given its lease. False where that was invalidated meanwhile
-  // (POOL-11): the node is back in the queue, at the front, unanswered.
+  // Called by a node that was woken or withdrawn: what it was given becomes its lease. False where
+  // that has been invalidated meanwhile (POOL-11): the node is in the queue again, in its old
+  // place, and is woken another time.
   virtual bool Take(AcquireNode& node) noexcept = 0;
 
   // Ends a lease. O(1), allocates nothing, performs no I/O (POOL-20).

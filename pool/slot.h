@@ -15,6 +15,7 @@
 
 namespace tenon::pool {
 
+class AcquireNode;
 class PoolCore;
 class Stages;
 
@@ -44,6 +45,8 @@ struct Slot : public ListLink<Slot> {
   std::source_location site = {};
 
   CreateScope scope;
+  // Whose it is while it is kAssigned.
+  AcquireNode* waiter = nullptr;
   // What runs the task that is under way, if one is.
   Stages* stages = nullptr;
   // Made before the resource is, so that it can be destroyed for certain.

@@ -31,12 +31,12 @@ namespace tenon::pool {
 // What a pool consists of, whether it is one loop's or shared. `Mode` says which:
 //
 //   Mode::Mutex         guards the books; has lock() and unlock()
-//   Mode::Wake(node)    has AcquireNode::Woken called on the node's thread
+//   Mode::Wake(node)    has AcquireNode::Woken called on the node's thread; the lock is held
 //   Mode::Check(pool, node)  CHECKs that the calling thread may do so
 //
-// Every change of the books is a Session. What follows from it is done when that has ended, without
-// a lock: waiters are woken, and the pump, a task posted to the home loop, begins what is to be
-// begun. Code of the application runs from the pump, and from nowhere else (POOL-15).
+// Every look into the books is a Session. What is to be begun after it is begun by the pump, a task
+// posted to the home loop, which holds no lock: code of the application runs from there, and from
+// nowhere else (POOL-15).
 //
 // Ownership, Threads, Reentrancy, Shutdown: as PoolCore.
 template <typename Mode>
@@ -109,19 +109,13 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
   void AbandonDrain(DrainNode& node, DrainReport& report) noexcept override;
 
  private:
-  // Access to the books, and at its end the news of it to those whom it concerns.
+  // Access to the books.
   class ABSL_SCOPED_LOCKABLE Session {
    public:
     explicit Session(const LoopPool& pool) ABSL_EXCLUSIVE_LOCK_FUNCTION(pool.mutex_) : pool_(pool) {
       pool.mutex_.lock();
     }
-    // Nodes that were answered are there until they are woken; the pool may be gone by then.
-    ~Session() ABSL_UNLOCK_FUNCTION() {
-      IntrusiveList<AcquireNode> answered;
-      answered.Append(pool_.answered_);
-      pool_.mutex_.unlock();
-      while (AcquireNode* const node = answered.PopFront()) Mode::Wake(*node);
-    }
+    ~Session() ABSL_UNLOCK_FUNCTION() { pool_.mutex_.unlock(); }
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
@@ -145,7 +139,7 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
     loop().Post(pump_);
   }
   void Wake(AcquireNode& node) noexcept override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    answered_.PushBack(node);
+    Mode::Wake(node);
   }
   int64_t Now() const noexcept override { return loop().Now(); }
 
@@ -163,7 +157,6 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
   mutable typename Mode::Mutex mutex_;
   SlotTable slots_;
   Roster roster_ ABSL_GUARDED_BY(mutex_);
-  mutable IntrusiveList<AcquireNode> answered_ ABSL_GUARDED_BY(mutex_);
   bool pump_posted_ ABSL_GUARDED_BY(mutex_) = false;
 
   // The home loop's.

@@ -50,7 +50,10 @@ bool Roster::Acquire(AcquireNode& node) noexcept {
       return true;
     }
   }
-  AddWaiter(node, false);
+  node.SetTicket(++last_ticket_);
+  node.SetWaiting(true);
+  waiters_.PushBack(node);
+  ++stats_.waiting;
   Replenish();
   return false;
 }
@@ -70,26 +73,10 @@ bool Roster::Withdraw(AcquireNode& node, WithdrawReason reason, AcquireDiagnosis
 }
 
 bool Roster::Take(AcquireNode& node) noexcept {
-  Slot& slot = *node.slot();
-  if (!Stale(slot)) {
-    Lend(slot, node);
-    return true;
-  }
-  node.TakeBackAnswer();
-  Discard(slot);
-  if (closed_) {
-    ++stats_.refused;
-    node.Answer(ClosedError());
-    return true;
-  }
-  if (Slot* const idle = options_.check_on_acquire ? nullptr : PopIdle()) {
-    node.Answer(*idle);
-    Lend(*idle, node);
-    return true;
-  }
-  AddWaiter(node, true);
-  Replenish();
-  return false;
+  node.SetWakePending(false);
+  if (node.waiting()) return false;
+  if (node.slot() != nullptr) Lend(*node.slot(), node);
+  return true;
 }
 
 void Roster::Lend(Slot& slot, AcquireNode& node) {
@@ -99,17 +86,41 @@ void Roster::Lend(Slot& slot, AcquireNode& node) {
   slot.leased_at_ns = host_.Now();
 }
 
-void Roster::AddWaiter(AcquireNode& node, bool first) {
-  first ? waiters_.PushFront(node) : waiters_.PushBack(node);
-  node.SetWaiting(true);
-  ++stats_.waiting;
-}
-
 AcquireNode& Roster::PopWaiter() {
   AcquireNode& node = *waiters_.PopFront();
   node.SetWaiting(false);
   --stats_.waiting;
   return node;
+}
+
+void Roster::Requeue(AcquireNode& node) {
+  IntrusiveList<AcquireNode> front;
+  while (!waiters_.empty() && waiters_.front().ticket() < node.ticket()) {
+    front.PushBack(*waiters_.PopFront());
+  }
+  front.PushBack(node);
+  front.Append(waiters_);
+  waiters_.Append(front);
+  node.SetWaiting(true);
+  ++stats_.waiting;
+}
+
+void Roster::Wake(AcquireNode& node) {
+  if (node.wake_pending()) return;
+  node.SetWakePending(true);
+  host_.Wake(node);
+}
+
+void Roster::Revoke(Slot& slot) {
+  AcquireNode& node = *slot.waiter;
+  node.TakeBackAnswer();
+  Discard(slot);
+  if (closed_) {
+    ++stats_.refused;
+    node.Answer(ClosedError());
+  } else {
+    Requeue(node);
+  }
 }
 
 Slot* Roster::PopIdle() {
@@ -156,9 +167,9 @@ void Roster::Place(Slot& slot, bool checked) {
     Pend(slot, SlotEvent::kValidate);
   } else {
     Move(slot, SlotEvent::kAssign);
-    AcquireNode& node = PopWaiter();
-    node.Answer(slot);
-    host_.Wake(node);
+    slot.waiter = &PopWaiter();
+    slot.waiter->Answer(slot);
+    Wake(*slot.waiter);
   }
 }
 
@@ -263,7 +274,7 @@ void Roster::CreationFailed(Slot& slot, absl::Status status) {
   ++stats_.failed;
   AcquireNode& node = PopWaiter();
   node.Answer(last_error_);
-  host_.Wake(node);
+  Wake(node);
 }
 
 void Roster::Replenish() {
@@ -298,6 +309,9 @@ bool Roster::Reserve() {
 void Roster::InvalidateAll() noexcept {
   ++generation_;
   while (Slot* const slot = idle_.PopFront()) Discard(*slot);
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].state == SlotState::kAssigned) Revoke(slots_[i]);
+  }
   Replenish();
 }
 
@@ -325,7 +339,7 @@ void Roster::Close() noexcept {
     AcquireNode& node = PopWaiter();
     ++stats_.refused;
     node.Answer(ClosedError());
-    host_.Wake(node);
+    Wake(node);
   }
   while (Slot* const slot = idle_.PopFront()) Discard(*slot);
   host_.SchedulePump();

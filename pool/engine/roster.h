@@ -24,8 +24,8 @@ class RosterHost {
   // There is something to begin (Roster::NextToBegin), or next_due_ns() is sooner, or, closed, a
   // slot has become empty.
   virtual void SchedulePump() noexcept = 0;
-  // A waiter has been answered: AcquireNode::Woken has to be called on its thread. Its link is the
-  // host's until then.
+  // A waiter has been answered: AcquireNode::Woken has to be called on its thread, but not here
+  // where that would have it finish at once.
   virtual void Wake(AcquireNode& node) noexcept = 0;
   virtual int64_t Now() const noexcept = 0;
 
@@ -100,8 +100,12 @@ class Roster {
   void Lend(Slot& slot, AcquireNode& node);
   void Created(Slot& slot);
   void CreationFailed(Slot& slot, absl::Status status);
-  void AddWaiter(AcquireNode& node, bool first);
   AcquireNode& PopWaiter();
+  // Queues a waiter anew, before those that came after it.
+  void Requeue(AcquireNode& node);
+  void Wake(AcquireNode& node);
+  // Takes back what was assigned and has not been taken.
+  void Revoke(Slot& slot);
 
   // An idle slot that may be leased, out of the list, or null.
   Slot* PopIdle();
@@ -129,7 +133,8 @@ class Roster {
   IntrusiveList<Slot> idle_;
   IntrusiveList<Slot> pending_;
   uint32_t pending_count_ = 0;
-  IntrusiveList<AcquireNode> waiters_;
+  IntrusiveList<AcquireNode> waiters_;  // by ticket
+  uint64_t last_ticket_ = 0;
   SlotCounts counts_;
   PoolStats stats_;  // but for what counts_ says
   uint64_t generation_ = 0;
