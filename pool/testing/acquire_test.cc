@@ -6,14 +6,13 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/testing/pool_fixture.h"
 
 namespace tenon::pool {
 namespace {
 
 using AcquireTest = PoolTest;
-INSTANTIATE_TEST_SUITE_P(Pools, AcquireTest, testing::Values(&local::Factory()), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, AcquireTest, EveryPool(), FactoryName);
 
 TEST_P(AcquireTest, LeasesWhatIsIdleWithoutATurnOfTheLoop) {
   MakePool({.max = 2});

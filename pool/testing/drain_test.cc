@@ -7,7 +7,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/testing/pool_fixture.h"
 
 namespace tenon::pool {
@@ -15,8 +14,8 @@ namespace {
 
 using DrainTest = PoolTest;
 using DrainDeathTest = PoolTest;
-INSTANTIATE_TEST_SUITE_P(Pools, DrainTest, testing::Values(&local::Factory()), FactoryName);
-INSTANTIATE_TEST_SUITE_P(Pools, DrainDeathTest, testing::Values(&local::Factory()), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, DrainTest, EveryPool(), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, DrainDeathTest, EveryPool(), FactoryName);
 
 TEST_P(DrainTest, Pool9CloseWakesEveryWaiterAndRefusesThoseToCome) {
   MakePool({.max = 1});

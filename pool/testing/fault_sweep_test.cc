@@ -7,14 +7,13 @@
 #include <utility>
 
 #include "gtest/gtest.h"
-#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/testing/pool_fixture.h"
 
 namespace tenon::pool {
 namespace {
 
 using FaultSweepTest = PoolTest;
-INSTANTIATE_TEST_SUITE_P(Pools, FaultSweepTest, testing::Values(&local::Factory()), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, FaultSweepTest, EveryPool(), FactoryName);
 
 // Everything that a pool does. Leases and results are the caller's to look at.
 Task<> Program(Loop& loop, ThingPool& pool) {

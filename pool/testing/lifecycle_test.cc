@@ -7,7 +7,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/testing/pool_fixture.h"
 
 namespace tenon::pool {
@@ -23,7 +22,7 @@ class LifecycleTest : public PoolTest {
   uint32_t idle() { return pool().Stats().slots[SlotState::kIdle]; }
 };
 
-INSTANTIATE_TEST_SUITE_P(Pools, LifecycleTest, testing::Values(&local::Factory()), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, LifecycleTest, EveryPool(), FactoryName);
 
 TEST_P(LifecycleTest, OptionsOutOfRangeAreRefused) {
   const PoolOptions wrong[] = {

@@ -11,7 +11,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/testing/pool_fixture.h"
 
 namespace tenon::pool {
@@ -206,7 +205,7 @@ class ModelTest : public PoolTest {
   uint64_t leases_ = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(Pools, ModelTest, testing::Values(&local::Factory()), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, ModelTest, EveryPool(), FactoryName);
 
 TEST_P(ModelTest, RandomScriptsAgreeWithTheModel) {
   for (uint32_t seed = 1; seed <= 300 && !HasFailure(); ++seed) RunScript(seed, 150);

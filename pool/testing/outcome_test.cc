@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/testing/pool_fixture.h"
 
 namespace tenon::pool {
@@ -106,7 +105,7 @@ class OutcomeTest : public PoolTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Pools, OutcomeTest, testing::Values(&local::Factory()), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, OutcomeTest, EveryPool(), FactoryName);
 
 TEST_P(OutcomeTest, Pool21EveryCombinationOfOutcomesBalances) {
   int combinations = 0;

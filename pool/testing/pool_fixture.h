@@ -22,7 +22,9 @@
 #include "tenon/core/loop/time.h"
 #include "tenon/core/task/run.h"
 #include "tenon/core/task/task.h"
+#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/pool.h"
+#include "tenon/pool/shared/shared_pool.h"
 #include "tenon/pool/testing/scripted_policy.h"
 #include "tenon/pool/testing/virtual_clock.h"
 
@@ -162,6 +164,8 @@ class PoolTest : public testing::TestWithParam<const PoolFactory*> {
   }
 };
 
+// What each rule is tested on.
+inline auto EveryPool() { return testing::Values(&local::Factory(), &shared::Factory()); }
 inline std::string FactoryName(const testing::TestParamInfo<const PoolFactory*>& info) {
   return std::string(info.param->name());
 }

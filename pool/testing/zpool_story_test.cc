@@ -6,14 +6,13 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "tenon/pool/local/local_pool.h"
 #include "tenon/pool/testing/pool_fixture.h"
 
 namespace tenon::pool {
 namespace {
 
 using ZPoolStoryTest = PoolTest;
-INSTANTIATE_TEST_SUITE_P(Pools, ZPoolStoryTest, testing::Values(&local::Factory()), FactoryName);
+INSTANTIATE_TEST_SUITE_P(Pools, ZPoolStoryTest, EveryPool(), FactoryName);
 
 // Acquires are interrupted after a second, when none of their resources is there yet.
 TEST_P(ZPoolStoryTest, SlowAcquiresInterruptedAfterASecond) {
