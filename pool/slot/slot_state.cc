@@ -45,8 +45,7 @@ constexpr bool IsLegal(State state, Event event) {
       return event == Event::kFail || event == Event::kPark || event == Event::kAssign ||
              event == Event::kDestroy;
     case State::kIdle:
-      return event == Event::kLease || event == Event::kAssign || event == Event::kValidate ||
-             event == Event::kDestroy;
+      return event == Event::kLease || event == Event::kValidate || event == Event::kDestroy;
     case State::kValidating:
       return event == Event::kPark || event == Event::kAssign || event == Event::kDestroy;
     case State::kAssigned:
