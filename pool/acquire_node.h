@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <source_location>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "tenon/core/loop/intrusive_list.h"

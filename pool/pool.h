@@ -5,6 +5,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <optional>
 #include <source_location>
 #include <utility>
 
@@ -29,20 +30,31 @@ template <typename T>
 class [[nodiscard]] AcquireAwaiter {
  public:
   AcquireAwaiter(PoolCore& pool, int64_t deadline_ns, std::source_location site)
-      : node_(pool, deadline_ns, site) {}
+      : pool_(pool), deadline_ns_(deadline_ns), site_(site) {}
+  AcquireAwaiter(const AcquireAwaiter&) = delete;
+  AcquireAwaiter& operator=(const AcquireAwaiter&) = delete;
 
   bool await_ready() const noexcept { return false; }
   template <typename Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
-    return node_.Begin(awaiting.promise());
+    TaskPromise& task = awaiting.promise();
+    if (!task.context().stop_token().stop_requested()) slot_ = pool_.TryAcquire(site_);
+    if (slot_ != nullptr) return false;
+    return node_.emplace(pool_, deadline_ns_, site_).Begin(task);
   }
   absl::StatusOr<Lease<T>> await_resume() const noexcept {
-    if (node_.slot() == nullptr) return node_.status();
-    return Lease<T>(*node_.slot());
+    Slot* const slot = node_.has_value() ? node_->slot() : slot_;
+    if (slot == nullptr) return node_->status();
+    return Lease<T>(*slot);
   }
 
  private:
-  AcquireNode node_;
+  PoolCore& pool_;
+  const int64_t deadline_ns_;
+  const std::source_location site_;
+  Slot* slot_ = nullptr;
+  // Made when there is something to wait for.
+  std::optional<AcquireNode> node_;
 };
 
 // Keeps resources of type T, lends them out one holder at a time, and makes and ends them by a
@@ -83,9 +95,9 @@ class Pool {
   //   FailedPrecondition: the pool is closed (POOL-9);
   //   ResourceExhausted, without a message: creating failed for want of memory until the deadline;
   //   the error of a creation: see PoolOptions::create_attempts.
-  // An idle resource is leased without a turn of the loop. Waiters are served in order (POOL-13);
-  // whoever leaves the queue leaves nothing behind, and what was on its way goes to the next
-  // (POOL-1, POOL-5). Allocates nothing.
+  // An idle resource is leased without a turn of the loop. Waiters are as many as there are tasks,
+  // whose memory they use, and are served in order (POOL-13); whoever leaves the queue leaves
+  // nothing behind, and what was on its way goes to the next (POOL-1, POOL-5). Allocates nothing.
   AcquireAwaiter<T> Acquire(std::source_location site = std::source_location::current()) {
     return {*core_, AcquireNode::kPoolTimeout, site};
   }

@@ -4,6 +4,7 @@
 #define TENON_POOL_POOL_CORE_H_
 
 #include <cstdint>
+#include <source_location>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -38,6 +39,10 @@ class PoolCore {
   virtual ~PoolCore() = default;
 
   // ---- For AcquireNode and Lease. ----
+
+  // Leases what is idle, where it need not be validated and nobody waits; else null, with no
+  // effect.
+  virtual Slot* TryAcquire(std::source_location site) noexcept = 0;
 
   // Answers the node at once, and returns true; or queues it and returns false: the node is
   // answered later and then woken (AcquireNode::Woken), unless it is withdrawn before that.

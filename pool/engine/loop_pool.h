@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <source_location>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -32,6 +33,7 @@ namespace tenon::pool {
 //
 //   Mode::Mutex         guards the books; has lock() and unlock()
 //   Mode::Wake(node)    has AcquireNode::Woken called on the node's thread; the lock is held
+//   Mode::LeaseTime(loop)  RosterHost::LeaseTime, the home loop being `loop`
 //   Mode::Check(pool, node)  CHECKs that the calling thread may do so
 //
 // Every look into the books is a Session. What is to be begun after it is begun by the pump, a task
@@ -68,6 +70,11 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
            "Drain() until it results in OK";
   }
 
+  Slot* TryAcquire(std::source_location site) noexcept override {
+    Mode::Check(*this, nullptr);
+    const Session session(*this);
+    return roster_.TryAcquire(site);
+  }
   bool Acquire(AcquireNode& node) noexcept override {
     Mode::Check(*this, &node);
     const Session session(*this);
@@ -142,6 +149,7 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
     Mode::Wake(node);
   }
   int64_t Now() const noexcept override { return loop().Now(); }
+  int64_t LeaseTime() const noexcept override { return Mode::LeaseTime(loop()); }
 
   // ---- On the home loop. ----
 

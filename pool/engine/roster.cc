@@ -36,19 +36,26 @@ void Roster::Start() noexcept {
 
 // ---- Acquiring ----
 
+Slot* Roster::TryAcquire(std::source_location site) noexcept {
+  // What is closed has nothing idle.
+  if (!waiters_.empty() || options_.check_on_acquire) return nullptr;
+  Slot* const slot = PopIdle();
+  if (slot == nullptr) return nullptr;
+  ++stats_.acquires;
+  Lend(*slot, site);
+  return slot;
+}
+
 bool Roster::Acquire(AcquireNode& node) noexcept {
+  if (Slot* const slot = TryAcquire(node.site())) {
+    node.Answer(*slot);
+    return true;
+  }
   ++stats_.acquires;
   if (closed_) {
     ++stats_.refused;
     node.Answer(ClosedError());
     return true;
-  }
-  if (waiters_.empty() && !options_.check_on_acquire) {
-    if (Slot* const slot = PopIdle()) {
-      node.Answer(*slot);
-      Lend(*slot, node);
-      return true;
-    }
   }
   node.SetTicket(++last_ticket_);
   node.SetWaiting(true);
@@ -75,15 +82,15 @@ bool Roster::Withdraw(AcquireNode& node, WithdrawReason reason, AcquireDiagnosis
 bool Roster::Take(AcquireNode& node) noexcept {
   node.SetWakePending(false);
   if (node.waiting()) return false;
-  if (node.slot() != nullptr) Lend(*node.slot(), node);
+  if (node.slot() != nullptr) Lend(*node.slot(), node.site());
   return true;
 }
 
-void Roster::Lend(Slot& slot, AcquireNode& node) {
+void Roster::Lend(Slot& slot, std::source_location site) {
   Move(slot, SlotEvent::kLease);
   ++stats_.leases;
-  slot.site = node.site();
-  slot.leased_at_ns = host_.Now();
+  slot.site = site;
+  slot.leased_at_ns = host_.LeaseTime();
 }
 
 AcquireNode& Roster::PopWaiter() {

@@ -4,6 +4,7 @@
 #define TENON_POOL_ENGINE_ROSTER_H_
 
 #include <cstdint>
+#include <source_location>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -28,6 +29,8 @@ class RosterHost {
   // where that would have it finish at once.
   virtual void Wake(AcquireNode& node) noexcept = 0;
   virtual int64_t Now() const noexcept = 0;
+  // The same, at most a turn behind where that comes for less.
+  virtual int64_t LeaseTime() const noexcept = 0;
 
  protected:
   ~RosterHost() = default;
@@ -53,6 +56,7 @@ class Roster {
   void Start() noexcept;
 
   // ---- As PoolCore has them. ----
+  Slot* TryAcquire(std::source_location site) noexcept;
   bool Acquire(AcquireNode& node) noexcept;
   bool Withdraw(AcquireNode& node, WithdrawReason reason, AcquireDiagnosis& why) noexcept;
   bool Take(AcquireNode& node) noexcept;
@@ -97,7 +101,7 @@ class Roster {
   void Place(Slot& slot, bool checked);
   void PlaceReset(Slot& slot);
   void Park(Slot& slot);
-  void Lend(Slot& slot, AcquireNode& node);
+  void Lend(Slot& slot, std::source_location site);
   void Created(Slot& slot);
   void CreationFailed(Slot& slot, absl::Status status);
   AcquireNode& PopWaiter();

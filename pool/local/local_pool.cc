@@ -18,6 +18,8 @@ struct LocalMode {
   using Mutex = NoMutex;
 
   static void Wake(AcquireNode& node) { node.Woken(); }
+  // Asking the clock would cost more than the lease.
+  static int64_t LeaseTime(const Loop& loop) { return loop.TurnTime(); }
   static void Check([[maybe_unused]] const PoolCore& pool,
                     [[maybe_unused]] const AcquireNode* node) {
     DCHECK(node == nullptr || &node->loop() == &pool.loop())

@@ -24,6 +24,7 @@ struct SharedMode {
   using Mutex = Lock;
 
   static void Wake(AcquireNode& node) { node.Post(); }
+  static int64_t LeaseTime(const Loop& loop) { return loop.Now(); }
   static void Check(const PoolCore&, const AcquireNode*) {}
 };
 

@@ -25,6 +25,35 @@ TEST_P(AcquireTest, LeasesWhatIsIdleWithoutATurnOfTheLoop) {
   EXPECT_EQ(policy_.creations_begun, 1);
 }
 
+// Asks without having looked whether something is idle, as if that had come back in between.
+class BlindAwaiter {
+ public:
+  explicit BlindAwaiter(PoolCore& core)
+      : node_(core, kForeverNs, std::source_location::current()) {}
+  bool await_ready() const noexcept { return false; }
+  template <typename Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
+    return node_.Begin(awaiting.promise());
+  }
+  ThingLease await_resume() noexcept { return ThingLease(*node_.slot()); }
+
+ private:
+  AcquireNode node_;
+};
+
+TEST_P(AcquireTest, WhatCameBackJustBeforeTheQueueIsNotMissed) {
+  absl::StatusOr<Owned<PoolCore>> made =
+      GetParam()->Create(loop(), policy_, {.max = 1}, allocator());
+  ASSERT_TRUE(made.ok());
+  const auto twice = [](Loop&, PoolCore& core) -> Task<> {
+    (co_await BlindAwaiter(core)).Release();
+    (co_await BlindAwaiter(core)).Release();
+    co_return (co_await DrainAwaiter(core, kForeverNs)).status;
+  };
+  EXPECT_EQ(RunToCompletion(loop(), twice(loop(), **made)), absl::OkStatus());
+  EXPECT_EQ(policy_.creations_begun, 1);
+}
+
 TEST_P(AcquireTest, ATaskThatWasAskedToStopBeginsNothing) {
   MakePool({.max = 1});
   const auto body = [](PoolTest& test) -> Task<> {
