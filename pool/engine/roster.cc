@@ -209,6 +209,7 @@ Slot* Roster::NextToBegin() noexcept {
         Move(*slot, SlotEvent::kCreate);
         slot->generation = generation_;
         slot->broken = false;
+        slot->was_idle = false;
         slot->site = {};
         return slot;
       case SlotState::kValidating:
