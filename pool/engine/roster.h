@@ -25,8 +25,8 @@ class RosterHost {
   // There is something to begin (Roster::NextToBegin), or next_due_ns() is sooner, or, closed, a
   // slot has become empty.
   virtual void SchedulePump() noexcept = 0;
-  // A waiter has been answered: AcquireNode::Woken has to be called on its thread, but not here
-  // where that would have it finish at once.
+  // A waiter has been answered: AcquireNode::Woken has to be called on its thread. At once only
+  // where its timer is pending, so that it finishes later.
   virtual void Wake(AcquireNode& node) noexcept = 0;
   virtual int64_t Now() const noexcept = 0;
   // The same, at most a turn behind where that comes for less.

@@ -211,6 +211,30 @@ TEST_P(AcquireTest, Pool14ACancelDoesNotPoisonTheCreationForOthers) {
   EXPECT_EQ(policy_.creations_begun, 1);
 }
 
+TEST_P(AcquireTest, Pool16TheCountersSayItBeforeTheWaiterResumes) {
+  MakePool({.max = 1});
+  ThingLease held = AcquireNow();
+  const auto body = [](PoolTest& test) -> Task<> {
+    absl::StatusOr<ThingLease> lease = co_await test.pool().Acquire();
+    const PoolStats stats = test.pool().Stats();
+    EXPECT_EQ(stats.waiting, 0u);
+    EXPECT_EQ(stats.slots[SlotState::kAssigned], 0u);
+    EXPECT_EQ(stats.slots[SlotState::kLeased], 1u);
+    EXPECT_EQ(stats.leases, 2u);
+    EXPECT_EQ(stats.returns, 1u);
+    co_return lease.status();
+  };
+  TaskRoot<> root(loop(), body(*this));
+  root.Start();
+  ASSERT_EQ(pool().Stats().waiting, 1u);
+  held.Release();
+  ASSERT_FALSE(root.done());
+  EXPECT_EQ(pool().Stats().waiting, 0u);
+  Settle();
+  ASSERT_TRUE(root.done());
+  EXPECT_EQ(root.TakeResult(), absl::OkStatus());
+}
+
 TEST_P(AcquireTest, Pool19ATimeoutSaysThatThePoolIsExhaustedAndWhoHoldsIt) {
   MakePool({.max = 2});
   const auto old_site = std::source_location::current();

@@ -151,6 +151,27 @@ TEST_P(DrainTest, Pool18WithoutMemoryForTheListItIsCounted) {
   EXPECT_EQ(report.abandoned.size(), 0u);
 }
 
+TEST_P(DrainTest, DrainsBesideEachOtherHaveTheirOwnDeadlines) {
+  MakePool({.max = 2});
+  ThingLease held = AcquireNow();
+  const auto drain = [](PoolTest& test, int64_t deadline_ns) -> Task<> {
+    co_return (co_await test.pool().Drain(deadline_ns)).status;
+  };
+  TaskRoot<> patient(loop(), drain(*this, kForeverNs));
+  TaskRoot<> hasty(loop(), drain(*this, loop().Now() + kSecondNs));
+  TaskRoot<> other(loop(), drain(*this, kForeverNs));
+  for (TaskRoot<>* root : {&patient, &hasty, &other}) root->Start();
+  Advance(kSecondNs);
+  ASSERT_TRUE(hasty.done());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(hasty.TakeResult()));
+  EXPECT_FALSE(patient.done() || other.done());
+  held.Release();
+  Settle();
+  ASSERT_TRUE(patient.done() && other.done());
+  EXPECT_EQ(patient.TakeResult(), absl::OkStatus());
+  EXPECT_EQ(other.TakeResult(), absl::OkStatus());
+}
+
 TEST_P(DrainTest, ThePoolMayBeDestroyedByTheTaskThatDrainedIt) {
   MakePool({.max = 2});
   AcquireNow().Release();
