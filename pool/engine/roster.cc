@@ -415,9 +415,9 @@ int64_t Roster::RandomBelow(int64_t bound) {
 // ---- Books ----
 
 void Roster::Move(Slot& slot, SlotEvent event) {
-  const std::optional<SlotTransition> transition = NextSlotState(slot.state, event);
-  CHECK(transition.has_value()) << "a slot cannot " << SlotEventName(event) << " while it is "
-                                << SlotStateName(slot.state);
+  const SlotTransition* const transition = NextSlotState(slot.state, event);
+  CHECK(transition != nullptr) << "a slot cannot " << SlotEventName(event) << " while it is "
+                               << SlotStateName(slot.state);
   --counts_[slot.state];
   ++counts_[transition->next];
   slot.state = transition->next;

@@ -123,10 +123,9 @@ constexpr absl::string_view kEventNames[kSlotEvents] = {
 
 }  // namespace
 
-std::optional<SlotTransition> NextSlotState(SlotState state, SlotEvent event) {
+const SlotTransition* NextSlotState(SlotState state, SlotEvent event) {
   const Cell& cell = kMatrix[static_cast<size_t>(state)][static_cast<size_t>(event)];
-  if (!cell.legal) return std::nullopt;
-  return cell.transition;
+  return cell.legal ? &cell.transition : nullptr;
 }
 
 SlotOwner OwnerOf(SlotState state) { return OwnerIn(state); }

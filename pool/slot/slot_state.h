@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 #include "absl/strings/string_view.h"
 
@@ -67,8 +66,9 @@ struct SlotTransition {
   SlotEffect effect = SlotEffect::kNone;
 };
 
-// What an event makes of a slot; nothing where the event may not happen in that state.
-std::optional<SlotTransition> NextSlotState(SlotState state, SlotEvent event);
+// What an event makes of a slot; null where the event may not happen in that state. Points into a
+// constant table.
+const SlotTransition* NextSlotState(SlotState state, SlotEvent event);
 
 // Who owns the way out of a state.
 SlotOwner OwnerOf(SlotState state);

@@ -1,6 +1,5 @@
 #include "tenon/pool/slot/slot_state.h"
 
-#include <optional>
 #include <set>
 #include <vector>
 
@@ -61,11 +60,10 @@ TEST(SlotStateTest, EveryStateAndEventIsAsInTheTable) {
     EXPECT_EQ(SlotEventName(row.event), row.name);
     for (size_t i = 0; i < kSlotStates; ++i) {
       SCOPED_TRACE(testing::Message() << kLetters[i] << " " << row.name);
-      const std::optional<SlotTransition> transition =
-          NextSlotState(static_cast<SlotState>(i), row.event);
+      const SlotTransition* const transition = NextSlotState(static_cast<SlotState>(i), row.event);
       const char next = row.next[i];
-      ASSERT_EQ(transition.has_value(), next != '.');
-      if (!transition.has_value()) continue;
+      ASSERT_EQ(transition != nullptr, next != '.');
+      if (transition == nullptr) continue;
       ++legal;
       EXPECT_EQ(LetterOf(transition->next), next);
       EXPECT_EQ(LetterOf(transition->owner), kOwners[kLetters.find(next)]);
@@ -85,8 +83,10 @@ TEST(SlotStateTest, NoStateIsATrap) {
       const SlotState state = open.back();
       open.pop_back();
       for (size_t event = 0; event < kSlotEvents; ++event) {
-        const auto transition = NextSlotState(state, static_cast<SlotEvent>(event));
-        if (transition && seen.insert(transition->next).second) open.push_back(transition->next);
+        const SlotTransition* const transition =
+            NextSlotState(state, static_cast<SlotEvent>(event));
+        if (transition != nullptr && seen.insert(transition->next).second)
+          open.push_back(transition->next);
       }
     }
     EXPECT_EQ(seen.size(), kSlotStates) << "from " << SlotStateName(static_cast<SlotState>(from));
@@ -99,8 +99,8 @@ TEST(SlotStateTest, AResourceIsThereExactlyBetweenCreatedAndDestroyed) {
   for (size_t i = 0; i < kSlotStates; ++i) {
     const auto from = static_cast<SlotState>(i);
     for (size_t event = 0; event < kSlotEvents; ++event) {
-      const auto transition = NextSlotState(from, static_cast<SlotEvent>(event));
-      if (!transition) continue;
+      const SlotTransition* const transition = NextSlotState(from, static_cast<SlotEvent>(event));
+      if (transition == nullptr) continue;
       const int before = HoldsResource(from) ? 1 : 0;
       const int after = HoldsResource(transition->next) ? 1 : 0;
       const int created = transition->effect == SlotEffect::kCreated ? 1 : 0;
