@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "tenon/core/loop/loop.h"
 #include "tenon/core/memory/allocator.h"
+#include "tenon/core/memory/status_of.h"
 #include "tenon/core/task/task.h"
 
 namespace tenon::pool {
@@ -60,7 +61,9 @@ class CreateScope : public PoolStage {
   // has no frame; OutOfRange beyond kMaxSteps.
   absl::Status Defer(Task<> undo) noexcept {
     if (!undo.has_frame()) return undo.TakeResult();
-    if (steps_ == kMaxSteps) return absl::OutOfRangeError("a CreateScope has eight steps at most");
+    if (steps_ == kMaxSteps) {
+      return StatusOf(absl::StatusCode::kOutOfRange, "a CreateScope has eight steps at most");
+    }
     undo_[steps_++].emplace(std::move(undo));
     return absl::OkStatus();
   }

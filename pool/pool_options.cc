@@ -1,7 +1,7 @@
 #include "tenon/pool/pool_options.h"
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon::pool {
 namespace {
@@ -10,8 +10,8 @@ constexpr uint32_t kMaxCapacity = 1 << 16;
 
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low, int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("PoolOptions.", field, " is ", value, "; it must be from ", low, " to ", high));
+  return StatusOf(absl::StatusCode::kInvalidArgument, "PoolOptions.", field, " is ", value,
+                  "; it must be from ", low, " to ", high);
 }
 
 }  // namespace
