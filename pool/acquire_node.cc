@@ -85,7 +85,8 @@ void AcquireNode::Finish() noexcept {
   if (awaiting_->context().stop_token().stop_requested() &&
       pool_.Withdraw(*this, WithdrawReason::kCancelled, why)) {
     status_ = Cancelled();
-    if (!wake_pending_) ResumeTask();
+    // Once more, to take leave of the pool.
+    if (!wake_pending_) Finish();
     return;
   }
   ArmTimer();

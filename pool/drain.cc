@@ -1,6 +1,7 @@
 #include "tenon/pool/drain.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
 
 #include "absl/log/check.h"
@@ -23,7 +24,7 @@ void DrainReport::Add(const Slot& slot, int64_t now_ns) {
   ++abandoned_count;
 }
 
-void DrainReport::Describe() {
+std::string DrainReport::Text() const {
   constexpr size_t kNamed = 3;
   std::string text = absl::StrCat("the pool still has ", abandoned_count, " resources");
   for (size_t i = 0; i < std::min({abandoned.size(), abandoned_count, kNamed}); ++i) {
@@ -34,7 +35,19 @@ void DrainReport::Describe() {
     if (slot.state != SlotState::kLeased) continue;
     absl::StrAppend(&text, " for ", slot.held_ns / kMillisecondNs, " ms");
   }
-  status = absl::DeadlineExceededError(absl::StrCat(text, "; end the leases and drain it again"));
+  if (acquirer_count > 0) {
+    absl::StrAppend(&text, "; ", acquirer_count,
+                    " acquirers have their answer, and their loops have not turned since");
+  }
+  return absl::StrCat(text, "; end the leases and drain it again");
+}
+
+void DrainReport::Describe() noexcept {
+  try {
+    status = absl::DeadlineExceededError(Text());
+  } catch (const std::bad_alloc&) {
+    status = absl::Status(absl::StatusCode::kDeadlineExceeded, "");
+  }
 }
 
 DrainNode::DrainNode(PoolCore& pool, int64_t deadline_ns)
@@ -63,8 +76,7 @@ void DrainNode::TimerDone() noexcept {
   if (drained_) {
     ResumeTask();
   } else if (timer_.result() == 0) {
-    pool_.AbandonDrain(*this, report_);
-    ResumeTask();
+    if (pool_.AbandonDrain(*this, report_)) ResumeTask();
   }
   // Else the loop is being drained, which ends the policy's tasks and those of the holders: that is
   // what remains to be waited for.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -21,7 +22,8 @@ namespace tenon::pool {
 
 // A slot that was not empty when a drain gave up.
 struct AbandonedSlot {
-  // kLeased, or that of a task of the policy which has not ended.
+  // kLeased, that of a task of the policy which has not ended, or kAssigned: given to an acquirer
+  // whose loop has not turned since.
   SlotState state = SlotState::kEmpty;
   // Where it was leased, now or last; line 0 where it never was.
   std::source_location site = {};
@@ -31,9 +33,12 @@ struct AbandonedSlot {
 
 // What a drain ended with.
 struct DrainReport {
-  // OK: nothing is left. DeadlineExceeded, naming some of what is.
+  // OK: nothing is left. DeadlineExceeded, naming some of what is; without a message where there
+  // was no memory for one.
   absl::Status status;
   size_t abandoned_count = 0;
+  // Acquirers that have their answer and whose tasks have not resumed: their loops do not turn.
+  uint32_t acquirer_count = 0;
   // All of it; empty, whatever the count, where there was no memory for the list.
   OwnedArray<AbandonedSlot> abandoned;
 
@@ -42,7 +47,10 @@ struct DrainReport {
   // Counts a slot, and lists it where there is room.
   void Add(const Slot& slot, int64_t now_ns);
   // Sets the status by what has been added.
-  void Describe();
+  void Describe() noexcept;
+
+ private:
+  std::string Text() const;
 };
 
 // Who awaits the end of a pool. In the frame of the task that does.

@@ -53,7 +53,8 @@ class PoolCore {
   virtual bool Withdraw(AcquireNode& node, WithdrawReason reason,
                         AcquireDiagnosis& why) noexcept = 0;
 
-  // Called by a node that was woken or withdrawn: what it was given becomes its lease. False where
+  // Called by a node that was queued and is woken or withdrawn; the pool is there until then. What
+  // it was given becomes its lease. False where
   // that has been invalidated meanwhile (POOL-11): the node is in the queue again, in its old
   // place, and is woken another time.
   virtual bool Take(AcquireNode& node) noexcept = 0;
@@ -70,8 +71,9 @@ class PoolCore {
 
   // Closes, and calls DrainNode::Drained when nothing is left.
   virtual void BeginDrain(DrainNode& node) noexcept = 0;
-  // Gives up on that: asks all tasks to stop and fills in what is left.
-  virtual void AbandonDrain(DrainNode& node, DrainReport& report) noexcept = 0;
+  // Gives up on that: asks all tasks to stop and fills in what is left. False, with no effect, when
+  // nothing is: then Drained is going to be called.
+  virtual bool AbandonDrain(DrainNode& node, DrainReport& report) noexcept = 0;
 
   Loop& loop() const { return loop_; }
   Allocator& allocator() const { return allocator_; }

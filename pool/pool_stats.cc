@@ -1,5 +1,6 @@
 #include "tenon/pool/pool_stats.h"
 
+#include <new>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -20,23 +21,35 @@ std::string StateList(const SlotCounts& slots) {
     if (slots[state] == 0) continue;
     absl::StrAppend(&text, text.empty() ? "" : ", ", slots[state], " ", SlotStateName(state));
   }
-  return text;
+  return text.empty() ? "none" : text;
+}
+
+// What most of those do that are in nobody's hands.
+absl::string_view SlowStage(const SlotCounts& slots) {
+  absl::string_view name = "creation";
+  uint32_t most = slots.arriving();
+  const auto consider = [&](SlotState state, absl::string_view stage) {
+    if (slots[state] <= most) return;
+    most = slots[state];
+    name = stage;
+  };
+  consider(SlotState::kValidating, "validation");
+  consider(SlotState::kResetting, "resetting");
+  consider(SlotState::kDestroying, "destruction");
+  return name;
 }
 
 }  // namespace
 
-absl::Status AcquireDiagnosis::ToStatus() const {
-  if (failures_in_a_row > 0 && RanOutOfMemory(last_error)) {
-    return absl::Status(absl::StatusCode::kResourceExhausted, "");
-  }
+std::string AcquireDiagnosis::Text() const {
   std::string text = "no resource of the pool came free in time: ";
   const uint32_t used = slots.used();
-  if (used >= max) {
+  if (slots[SlotState::kLeased] + slots[SlotState::kAssigned] >= max) {
     absl::StrAppend(&text, "exhausted, ", used, " of ", max, " (", StateList(slots), ")");
   } else if (failures_in_a_row > 0) {
     absl::StrAppend(&text, "creation failing, ", used, " of ", max, " there");
   } else {
-    absl::StrAppend(&text, "creation or validation slow, ", used, " of ", max, " (",
+    absl::StrAppend(&text, SlowStage(slots), " is slow, ", used, " of ", max, " (",
                     StateList(slots), ")");
   }
   absl::StrAppend(&text, ", ", waiting, " others waiting");
@@ -49,7 +62,18 @@ absl::Status AcquireDiagnosis::ToStatus() const {
                     ":", holders[i].site.line(), " for ", holders[i].held_ns / kMillisecondNs,
                     " ms");
   }
-  return absl::DeadlineExceededError(text);
+  return text;
+}
+
+absl::Status AcquireDiagnosis::ToStatus() const noexcept {
+  if (failures_in_a_row > 0 && RanOutOfMemory(last_error)) {
+    return absl::Status(absl::StatusCode::kResourceExhausted, "");
+  }
+  try {
+    return absl::DeadlineExceededError(Text());
+  } catch (const std::bad_alloc&) {
+    return absl::Status(absl::StatusCode::kDeadlineExceeded, "");
+  }
 }
 
 }  // namespace tenon::pool

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <source_location>
+#include <string>
 
 #include "absl/status/status.h"
 #include "tenon/pool/slot/slot_state.h"
@@ -30,11 +31,8 @@ class SlotCounts {
   }
   // Those that hold a resource which is not on its way out.
   uint32_t present() const { return live() - (*this)[SlotState::kDestroying]; }
-  // Those that are going to be there for whoever waits.
-  uint32_t incoming() const {
-    return (*this)[SlotState::kReserved] + (*this)[SlotState::kCreating] +
-           (*this)[SlotState::kValidating] + (*this)[SlotState::kResetting];
-  }
+  // Those whose resource is yet to be.
+  uint32_t arriving() const { return (*this)[SlotState::kReserved] + (*this)[SlotState::kCreating]; }
 
  private:
   std::array<uint32_t, kSlotStates> counts_ = {};
@@ -85,9 +83,12 @@ struct AcquireDiagnosis {
   std::array<Holder, kMaxHolders> holders;
   size_t holder_count = 0;
 
-  // DeadlineExceeded, saying all this; but, where creating failed for want of memory,
-  // ResourceExhausted without a message.
-  absl::Status ToStatus() const;
+  // DeadlineExceeded, saying all this, or nothing where there is no memory for it; but, where
+  // creating failed for want of memory, ResourceExhausted without a message.
+  absl::Status ToStatus() const noexcept;
+
+ private:
+  std::string Text() const;
 };
 
 }  // namespace tenon::pool

@@ -35,6 +35,8 @@ struct Slot : public ListLink<Slot> {
   bool broken = false;
   // Is being validated because it was idle for long, so that it has not moved up when it is back.
   bool was_idle = false;
+  // Somebody who waits counts on what is being done to it (Roster::Expect).
+  bool expected = false;
   // The pool's when the creation began; an older one is not to be leased again (POOL-11).
   uint64_t generation = 0;
   int64_t expires_at_ns = kForeverNs;

@@ -100,8 +100,12 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
   }
   absl::Status Resize(uint32_t min, uint32_t max) noexcept override {
     Mode::Check(*this, nullptr);
+    // Before the session, as what it says takes memory.
+    const PoolOptions size = {.min = min, .max = max, .capacity = slots_.size()};
+    if (absl::Status status = size.Validate(); !status.ok()) return status;
     const Session session(*this);
-    return roster_.Resize(min, max);
+    roster_.Resize(min, max);
+    return absl::OkStatus();
   }
   void Close() noexcept override {
     Mode::Check(*this, nullptr);
@@ -113,7 +117,7 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
     return roster_.Stats();
   }
   void BeginDrain(DrainNode& node) noexcept override;
-  void AbandonDrain(DrainNode& node, DrainReport& report) noexcept override;
+  bool AbandonDrain(DrainNode& node, DrainReport& report) noexcept override;
 
  private:
   // Access to the books.
@@ -155,7 +159,8 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
 
   void StageEnded(Slot& slot, absl::Status status) noexcept override {
     const Session session(*this);
-    roster_.TaskEnded(slot, std::move(status));
+    // What is left of the status is freed when the lock is not held any more.
+    roster_.TaskEnded(slot, status);
   }
   void Pump() noexcept;
   void BeginPending(uint32_t count) noexcept;
@@ -260,22 +265,30 @@ void LoopPool<Mode>::BeginDrain(DrainNode& node) noexcept {
 }
 
 template <typename Mode>
-void LoopPool<Mode>::AbandonDrain(DrainNode& node, DrainReport& report) noexcept {
-  IntrusiveList<DrainNode>::Remove(node);
+bool LoopPool<Mode>::AbandonDrain(DrainNode& node, DrainReport& report) noexcept {
   uint32_t count = 0;
   {
     const Session session(*this);
+    if (roster_.drained()) {
+      // It has ended together with its deadline: the pump is going to say so.
+      SchedulePump();
+      return false;
+    }
     count = roster_.Stats().slots.used();
   }
+  // As the pool is closed and only tasks of this loop empty a slot, there will be as many below.
   report.abandoned = OwnedArray<AbandonedSlot>::Create(allocator(), count);
   {
     const Session session(*this);
     const int64_t now_ns = loop().Now();
     roster_.VisitUsed([&](const Slot& slot) { report.Add(slot, now_ns); });
+    report.acquirer_count = roster_.acquirers();
   }
+  IntrusiveList<DrainNode>::Remove(node);
   report.Describe();
   stages_.StopWork();
   stages_.StopCleanup();
+  return true;
 }
 
 }  // namespace tenon::pool

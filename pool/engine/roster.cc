@@ -5,11 +5,10 @@
 #include <utility>
 
 #include "absl/log/check.h"
+#include "tenon/core/memory/status_of.h"
 
 namespace tenon::pool {
 namespace {
-
-absl::Status ClosedError() { return absl::FailedPreconditionError("the pool is closed"); }
 
 // `retry_min_ns` doubled by each failure after the first, up to `retry_max_ns`.
 int64_t RetryDelay(const PoolOptions& options, uint64_t failures) {
@@ -24,7 +23,11 @@ int64_t RetryDelay(const PoolOptions& options, uint64_t failures) {
 }  // namespace
 
 Roster::Roster(RosterHost& host, const PoolOptions& options, SlotTable& slots)
-    : host_(host), options_(options), slots_(slots), random_(options.seed) {}
+    : host_(host),
+      options_(options),
+      slots_(slots),
+      random_(options.seed),
+      closed_error_(StatusOf(absl::StatusCode::kFailedPrecondition, "the pool is closed")) {}
 
 Roster::~Roster() { empty_.Abandon(); }
 
@@ -54,13 +57,16 @@ bool Roster::Acquire(AcquireNode& node) noexcept {
   ++stats_.acquires;
   if (closed_) {
     ++stats_.refused;
-    node.Answer(ClosedError());
+    node.Answer(closed_error_);
     return true;
   }
   node.SetTicket(++last_ticket_);
   node.SetWaiting(true);
   waiters_.PushBack(node);
   ++stats_.waiting;
+  ++acquirers_;
+  // Also where enough is being validated: that might not end.
+  if (options_.check_on_acquire) CheckIdle();
   Replenish();
   return false;
 }
@@ -70,6 +76,8 @@ bool Roster::Withdraw(AcquireNode& node, WithdrawReason reason, AcquireDiagnosis
   IntrusiveList<AcquireNode>::Remove(node);
   node.SetWaiting(false);
   --stats_.waiting;
+  if (checking_ > 0) --checking_;
+  if (making_ > 0) --making_;
   if (reason == WithdrawReason::kCancelled) {
     ++stats_.cancelled;
   } else {
@@ -83,6 +91,8 @@ bool Roster::Take(AcquireNode& node) noexcept {
   node.SetWakePending(false);
   if (node.waiting()) return false;
   if (node.slot() != nullptr) Lend(*node.slot(), node.site());
+  --acquirers_;
+  if (drained()) host_.SchedulePump();
   return true;
 }
 
@@ -124,19 +134,22 @@ void Roster::Revoke(Slot& slot) {
   Discard(slot);
   if (closed_) {
     ++stats_.refused;
-    node.Answer(ClosedError());
+    node.Answer(closed_error_);
   } else {
     Requeue(node);
   }
 }
 
 Slot* Roster::PopIdle() {
-  while (Slot* const slot = idle_.PopFront()) {
-    if (!LifetimeOver(*slot)) return slot;
-    ++stats_.lifetime_expired;
-    Discard(*slot);
+  // What is over stays for Maintain, which does not end it before its time has come (POOL-17).
+  IntrusiveList<Slot> over;
+  Slot* slot = idle_.PopFront();
+  while (slot != nullptr && LifetimeOver(*slot)) {
+    over.PushBack(*slot);
+    slot = idle_.PopFront();
   }
-  return nullptr;
+  idle_.Append(over);
+  return slot;
 }
 
 // ---- Returning ----
@@ -172,6 +185,7 @@ void Roster::Place(Slot& slot, bool checked) {
     Discard(slot);
   } else if (options_.check_on_acquire && !checked) {
     Pend(slot, SlotEvent::kValidate);
+    Expect(slot);
   } else {
     Move(slot, SlotEvent::kAssign);
     slot.waiter = &PopWaiter();
@@ -188,7 +202,7 @@ void Roster::Park(Slot& slot) {
     idle_.PushBack(slot);
   }
   if (!HasTime()) return;
-  NoteDue(overdue_ ? host_.Now() : slot.expires_at_ns);
+  NoteDue(overdue_ && counts_.present() > options_.min ? host_.Now() : slot.expires_at_ns);
   NoteDue(DeadlineAfter(slot.idle_since_ns, options_.idle_ttl_ns));
   NoteDue(DeadlineAfter(std::max(slot.idle_since_ns, slot.checked_at_ns),
                         options_.check_idle_after_ns));
@@ -201,7 +215,7 @@ Slot* Roster::NextToBegin() noexcept {
     --pending_count_;
     switch (slot->state) {
       case SlotState::kReserved:
-        if (closed_) {
+        if (closed_ || used() > options_.max) {
           Move(*slot, SlotEvent::kForgo);
           empty_.PushFront(*slot);
           continue;
@@ -223,10 +237,10 @@ Slot* Roster::NextToBegin() noexcept {
   return nullptr;
 }
 
-void Roster::TaskEnded(Slot& slot, absl::Status status) noexcept {
+void Roster::TaskEnded(Slot& slot, absl::Status& status) noexcept {
   switch (slot.state) {
     case SlotState::kCreating:
-      status.ok() ? Created(slot) : CreationFailed(slot, std::move(status));
+      status.ok() ? Created(slot) : CreationFailed(slot, status);
       break;
     case SlotState::kValidating:
       if (HasTime()) slot.checked_at_ns = host_.Now();
@@ -250,6 +264,8 @@ void Roster::TaskEnded(Slot& slot, absl::Status status) noexcept {
       if (!status.ok()) ++stats_.destroy_failures;
       Move(slot, SlotEvent::kDestroyed);
       empty_.PushFront(slot);
+      // There is room for the replacement of the next.
+      if (overdue_) NoteDue(host_.Now());
   }
   Replenish();
   if (drained()) host_.SchedulePump();
@@ -269,15 +285,18 @@ void Roster::Created(Slot& slot) {
   Place(slot, true);
 }
 
-void Roster::CreationFailed(Slot& slot, absl::Status status) {
+void Roster::CreationFailed(Slot& slot, absl::Status& status) {
+  const bool counts = failures_in_a_row_ == 0 || &slot == retry_;
   Move(slot, SlotEvent::kFail);
   empty_.PushFront(slot);
   if (closed_) return;
-  ++failures_in_a_row_;
-  retry_at_ns_ = DeadlineAfter(host_.Now(), RetryDelay(options_, failures_in_a_row_));
+  if (counts) {
+    ++failures_in_a_row_;
+    retry_at_ns_ = DeadlineAfter(host_.Now(), RetryDelay(options_, failures_in_a_row_));
+  }
   if (overdue_) NoteDue(retry_at_ns_);
+  std::swap(last_error_, status);
   const bool tell = options_.create_attempts != 0 && failures_in_a_row_ >= options_.create_attempts;
-  last_error_ = std::move(status);
   if (!tell || waiters_.empty()) return;
   ++stats_.failed;
   AcquireNode& node = PopWaiter();
@@ -286,13 +305,9 @@ void Roster::CreationFailed(Slot& slot, absl::Status status) {
 }
 
 void Roster::Replenish() {
-  while (stats_.waiting > counts_.incoming()) {
-    Slot* const idle = options_.check_on_acquire ? PopIdle() : nullptr;
-    if (idle != nullptr) {
-      Pend(*idle, SlotEvent::kValidate);
-    } else if (!Reserve()) {
-      break;
-    }
+  while (options_.check_on_acquire && stats_.waiting > checking_ && CheckIdle()) {
+  }
+  while (stats_.waiting > checking_ + making_ && (Reserve() || MakeRoom())) {
   }
   if (options_.fill != Fill::kEager) return;
   while (kept() < options_.min && Reserve()) {
@@ -301,15 +316,50 @@ void Roster::Replenish() {
 
 bool Roster::Reserve() {
   if (closed_ || used() >= options_.max) return false;
-  if (failures_in_a_row_ > 0) {
-    if (counts_[SlotState::kReserved] + counts_[SlotState::kCreating] > 0) return false;
+  const bool retry = failures_in_a_row_ > 0;
+  if (retry) {
+    if (retry_ != nullptr) return false;
     if (host_.Now() < retry_at_ns_) {
       NoteDue(retry_at_ns_);
       return false;
     }
   }
-  Pend(*empty_.PopFront(), SlotEvent::kReserve);
+  Slot& slot = *empty_.PopFront();
+  Pend(slot, SlotEvent::kReserve);
+  Expect(slot);
+  if (retry) retry_ = &slot;
   return true;
+}
+
+bool Roster::CheckIdle() {
+  Slot* const slot = PopIdle();
+  if (slot == nullptr) return false;
+  Pend(*slot, SlotEvent::kValidate);
+  Expect(*slot);
+  return true;
+}
+
+bool Roster::MakeRoom() {
+  if (used() < options_.max) return false;
+  // Where somebody waits in vain, nothing that may be leased is idle.
+  Slot* const slot = idle_.PopFront();
+  if (slot == nullptr) return false;
+  ++stats_.lifetime_expired;
+  Discard(*slot);
+  Expect(*slot);
+  return true;
+}
+
+void Roster::Expect(Slot& slot) {
+  slot.expected = true;
+  ++ExpectedLike(slot);
+}
+
+void Roster::Unexpect(Slot& slot) {
+  if (!slot.expected) return;
+  slot.expected = false;
+  uint32_t& count = ExpectedLike(slot);
+  if (count > 0) --count;
 }
 
 // ---- Managing ----
@@ -318,18 +368,19 @@ void Roster::InvalidateAll() noexcept {
   ++generation_;
   while (Slot* const slot = idle_.PopFront()) Discard(*slot);
   for (uint32_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].state == SlotState::kAssigned) Revoke(slots_[i]);
+    Slot& slot = slots_[i];
+    if (slot.state == SlotState::kAssigned) Revoke(slot);
+    if (slot.state != SlotState::kCreating && slot.state != SlotState::kValidating) continue;
+    // What comes of it is of no use to anybody.
+    Unexpect(slot);
+    if (&slot == retry_) retry_ = nullptr;
   }
   Replenish();
 }
 
-absl::Status Roster::Resize(uint32_t min, uint32_t max) noexcept {
-  PoolOptions options = options_;
-  options.min = min;
-  options.max = max;
-  options.capacity = slots_.size();
-  if (absl::Status status = options.Validate(); !status.ok()) return status;
-  options_ = options;
+void Roster::Resize(uint32_t min, uint32_t max) noexcept {
+  options_.min = min;
+  options_.max = max;
   while (kept() > options_.max) {
     Slot* const slot = idle_.PopFront();
     if (slot == nullptr) break;
@@ -337,7 +388,6 @@ absl::Status Roster::Resize(uint32_t min, uint32_t max) noexcept {
   }
   if (HasTime()) NoteDue(host_.Now());
   Replenish();
-  return absl::OkStatus();
 }
 
 void Roster::Close() noexcept {
@@ -346,7 +396,7 @@ void Roster::Close() noexcept {
   while (!waiters_.empty()) {
     AcquireNode& node = PopWaiter();
     ++stats_.refused;
-    node.Answer(ClosedError());
+    node.Answer(closed_error_);
     Wake(node);
   }
   while (Slot* const slot = idle_.PopFront()) Discard(*slot);
@@ -373,16 +423,19 @@ void Roster::Maintain() noexcept {
   const int64_t now_ns = host_.Now();
   bool replace = false;
   idle_.ForEach([&](Slot& slot) { MaintainIdle(slot, now_ns, &replace); });
-  if (replace && counts_.incoming() == 0) Reserve();
+  if (replace && counts_.arriving() == 0) Reserve();
   Replenish();
 }
 
 void Roster::MaintainIdle(Slot& slot, int64_t now_ns, bool* replace) {
   const bool spare = counts_.present() > options_.min;
+  // With no room for its replacement, one goes before that comes; the next when it has come.
+  const bool full =
+      used() >= options_.max && counts_.arriving() + counts_[SlotState::kDestroying] == 0;
   const int64_t ttl_due_ns = DeadlineAfter(slot.idle_since_ns, options_.idle_ttl_ns);
   const int64_t check_due_ns =
       DeadlineAfter(std::max(slot.idle_since_ns, slot.checked_at_ns), options_.check_idle_after_ns);
-  if (slot.expires_at_ns <= now_ns && (spare || used() >= options_.max)) {
+  if (slot.expires_at_ns <= now_ns && (spare || full)) {
     IntrusiveList<Slot>::Remove(slot);
     ++stats_.lifetime_expired;
     Discard(slot);
@@ -418,6 +471,10 @@ void Roster::Move(Slot& slot, SlotEvent event) {
   const SlotTransition* const transition = NextSlotState(slot.state, event);
   CHECK(transition != nullptr) << "a slot cannot " << SlotEventName(event) << " while it is "
                                << SlotStateName(slot.state);
+  if (event != SlotEvent::kCreate) {
+    Unexpect(slot);
+    if (&slot == retry_) retry_ = nullptr;
+  }
   --counts_[slot.state];
   ++counts_[transition->next];
   slot.state = transition->next;

@@ -36,8 +36,8 @@ class RosterHost {
   ~RosterHost() = default;
 };
 
-// Decides everything that a pool decides, and does nothing: no code of the application, no I/O, no
-// memory. What has to be done it leaves in a queue, for a pool to take from it when no lock is held
+// Decides everything that a pool decides, and does nothing: no code of the application, and no
+// memory is taken or given back. What has to be done it leaves in a queue, for a pool to take from it when no lock is held
 // (POOL-15). The same for a pool on one loop, which calls it directly, and for one that is shared,
 // which calls it under a lock.
 //
@@ -62,7 +62,8 @@ class Roster {
   bool Take(AcquireNode& node) noexcept;
   void Return(Slot& slot) noexcept;
   void InvalidateAll() noexcept;
-  absl::Status Resize(uint32_t min, uint32_t max) noexcept;
+  // REQUIRES: min is at most max, and max is at least one and at most the number of slots.
+  void Resize(uint32_t min, uint32_t max) noexcept;
   void Close() noexcept;
   PoolStats Stats() const noexcept;
 
@@ -72,8 +73,8 @@ class Roster {
   uint32_t pending() const { return pending_count_; }
   // The next of them, in the state that says which task is to begin; null for none.
   Slot* NextToBegin() noexcept;
-  // That task has ended.
-  void TaskEnded(Slot& slot, absl::Status status) noexcept;
+  // That task has ended. Leaves in `status` what is to be freed without the lock.
+  void TaskEnded(Slot& slot, absl::Status& status) noexcept;
 
   // ---- Time. ----
 
@@ -83,10 +84,11 @@ class Roster {
   void Maintain() noexcept;
 
   bool closed() const { return closed_; }
-  // Whether closed, and no slot has a permit any more.
-  bool drained() const { return closed_ && used() == 0; }
+  // Nodes that were queued and have not taken their answer: each calls the pool once more.
+  uint32_t acquirers() const { return acquirers_; }
   // Whether there is nothing that would miss the pool.
-  bool unused() const { return used() == 0 && waiters_.empty(); }
+  bool unused() const { return used() == 0 && acquirers_ == 0; }
+  bool drained() const { return closed_ && unused(); }
 
   // Calls `visit` with every slot that is not empty.
   void VisitUsed(absl::FunctionRef<void(const Slot&)> visit) const;
@@ -103,7 +105,7 @@ class Roster {
   void Park(Slot& slot);
   void Lend(Slot& slot, std::source_location site);
   void Created(Slot& slot);
-  void CreationFailed(Slot& slot, absl::Status status);
+  void CreationFailed(Slot& slot, absl::Status& status);
   AcquireNode& PopWaiter();
   // Queues a waiter anew, before those that came after it.
   void Requeue(AcquireNode& node);
@@ -116,6 +118,20 @@ class Roster {
   // Sees to it that enough is on its way for those who wait, and for the minimum.
   void Replenish();
   bool Reserve();
+  // Validates something idle for somebody who waits.
+  bool CheckIdle();
+  // Gives up something idle whose lifetime is over, for somebody who waits for its permit.
+  bool MakeRoom();
+
+  // What is begun for somebody who waits, or for the fill, is expected until it ends; then another
+  // may be begun. Whoever gives up takes one out of the reckoning: what does not end costs one
+  // waiter its deadline, and is in nobody's way after that. What is reset, or validated for other
+  // reasons, is welcome when it comes, but never expected.
+  void Expect(Slot& slot);
+  void Unexpect(Slot& slot);
+  uint32_t& ExpectedLike(const Slot& slot) {
+    return slot.state == SlotState::kValidating ? checking_ : making_;
+  }
 
   bool Stale(const Slot& slot) const { return slot.broken || slot.generation != generation_; }
   bool LifetimeOver(const Slot& slot) const {
@@ -138,6 +154,10 @@ class Roster {
   IntrusiveList<Slot> pending_;
   uint32_t pending_count_ = 0;
   IntrusiveList<AcquireNode> waiters_;  // by ticket
+  uint32_t acquirers_ = 0;
+  // How many that are being validated, and made, are expected; each at most as many as there are.
+  uint32_t checking_ = 0;
+  uint32_t making_ = 0;
   uint64_t last_ticket_ = 0;
   SlotCounts counts_;
   PoolStats stats_;  // but for what counts_ says
@@ -147,8 +167,13 @@ class Roster {
   // Something idle would have ended, were there more than the minimum.
   bool overdue_ = false;
   bool closed_ = false;
+  const absl::Status closed_error_;  // made before there is no memory for it
 
+  // Of failures only those count that were tried after the one before: a hundred creations that
+  // fail together are one.
   uint64_t failures_in_a_row_ = 0;
+  // The only one that is tried while they fail, if one is.
+  const Slot* retry_ = nullptr;
   absl::Status last_error_;
   int64_t retry_at_ns_ = 0;
 };

@@ -276,7 +276,23 @@ TEST_P(AcquireTest, Pool19ATimeoutSaysThatCreatingIsSlow) {
   const absl::Status status = Finish(*acquirer).status();
   ASSERT_TRUE(absl::IsDeadlineExceeded(status));
   EXPECT_THAT(std::string(status.message()),
-              testing::HasSubstr("creation or validation slow, 1 of 2 (1 creating)"));
+              testing::HasSubstr("creation is slow, 1 of 2 (1 creating)"));
+}
+
+TEST_P(AcquireTest, Pool19ATimeoutNamesTheStageThatIsSlowAlsoWhereItHasEveryPermit) {
+  policy_.create.otherwise = Outcome::kNever;
+  MakePool({.max = 1, .reset_on_return = true});
+  std::unique_ptr<Acquirer> creating = Acquire(loop().Now() + kSecondNs);
+  EXPECT_THAT(std::string(Finish(*creating).status().message()),
+              testing::HasSubstr("in time: creation is slow, 1 of 1 (1 creating)"));
+  EndPool();
+  policy_.create.otherwise = Outcome::kOk;
+  policy_.reset.otherwise = Outcome::kNever;
+  MakePool({.max = 1, .reset_on_return = true});
+  AcquireNow().Release();
+  std::unique_ptr<Acquirer> resetting = Acquire(loop().Now() + kSecondNs);
+  EXPECT_THAT(std::string(Finish(*resetting).status().message()),
+              testing::HasSubstr("in time: resetting is slow, 1 of 1 (1 resetting)"));
 }
 
 TEST_P(AcquireTest, Pool20ReleaseAllocatesNothingAndRunsNothing) {

@@ -107,6 +107,14 @@ TEST_P(DrainTest, ADrainWaitsForTheHolders) {
   EXPECT_EQ(loop().Now(), begin_ns + kSecondNs);
 }
 
+TEST_P(DrainTest, ADrainWhoseDeadlineComesWithTheEndIsOk) {
+  MakePool({.max = 1});
+  AcquireNow().Release();
+  const DrainReport report = Drain(loop().Now());
+  EXPECT_EQ(report.status, absl::OkStatus());
+  EXPECT_EQ(report.abandoned_count, 0u);
+}
+
 TEST_P(DrainTest, Pool18ADrainPastItsDeadlineSaysWhatItAbandonedAndWhereItWasLeased) {
   MakePool({.max = 3});
   policy_.destroy.next = {Outcome::kNever};

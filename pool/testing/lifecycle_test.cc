@@ -124,13 +124,13 @@ TEST_P(LifecycleTest, RetriesBackOffAndGoOneAtATime) {
   for (int i = 0; i < 4; ++i) acquirers.push_back(Acquire());
   const int64_t undo_ns = 2 * kMillisecondNs;
   Advance(undo_ns);
-  // Four at once, as nothing had failed yet; the fourth failure in a row waits for 4 seconds.
+  // Four at once, as nothing had failed yet, which are one failure.
   ASSERT_EQ(policy_.creations_begun, 4);
-  Advance(4 * kSecondNs - kMillisecondNs);
+  Advance(kSecondNs - kMillisecondNs);
   EXPECT_EQ(policy_.creations_begun, 4);
   Advance(kMillisecondNs);
   EXPECT_EQ(policy_.creations_begun, 5) << "more than one attempt at a time while all fail";
-  Advance(4 * kSecondNs + undo_ns);
+  Advance(2 * kSecondNs + undo_ns);
   EXPECT_EQ(policy_.creations_begun, 6);
   Advance(4 * kSecondNs + undo_ns);
   // This one succeeds, so the rest is created without further ado.
@@ -307,6 +307,21 @@ TEST_P(LifecycleTest, IdleOrder) {
     EXPECT_EQ(AcquireNow()->id, order == IdleOrder::kNewestFirst ? last : first);
     EndPool();
   }
+}
+
+TEST_P(LifecycleTest, WhatIsSparedByTheMinimumCostsNoTimerWhenItIsLeased) {
+  MakePool({.min = 2, .max = 4, .idle_ttl_ns = kSecondNs});
+  Warm(2);
+  Advance(2 * kSecondNs);
+  const auto timers = [&] {
+    return loop().Stats().submitted[static_cast<size_t>(Opcode::kTimer)];
+  };
+  const uint64_t before = timers();
+  for (int i = 0; i < 100; ++i) {
+    AcquireNow().Release();
+    Settle();
+  }
+  EXPECT_LE(timers() - before, 1u);
 }
 
 // ---- Invalidating and resizing ----

@@ -32,7 +32,7 @@ class ModelTest : public PoolTest {
     random_.seed(seed);
     script_.clear();
     waiting_.clear();
-    max_ = 1 + Below(4);
+    max_ = bound_ = 1 + Below(4);
     invalid_up_to_ = policy_.last_id;
     const PoolOptions options = RandomOptions();
     MakePool(options);
@@ -105,6 +105,7 @@ class ModelTest : public PoolTest {
         max_ = 1 + Below(6);
         Log(absl::StrCat("resize:", max_));
         EXPECT_EQ(pool().Resize(Below(max_ + 1), max_), absl::OkStatus());
+        bound_ = std::max(max_, pool().Stats().slots.used());
         return;
       case 9:
         Log("advance");
@@ -139,6 +140,9 @@ class ModelTest : public PoolTest {
   // Sees who has got something, and whether that may be.
   void Observe() {
     CheckBooks();
+    const uint32_t used = pool().Stats().slots.used();
+    EXPECT_LE(used, bound_) << "POOL-10";
+    bound_ = std::max(max_, used);
     // Those that came earlier and have not resumed: each must have been given something by now.
     uint32_t earlier = 0;
     for (Waiting& waiting : waiting_) {
@@ -202,6 +206,8 @@ class ModelTest : public PoolTest {
   std::vector<int> broken_;
   int invalid_up_to_ = 0;
   uint32_t max_ = 1;
+  // How many permits may be in use: the maximum, or what was too much and is not gone yet.
+  uint32_t bound_ = 1;
   uint64_t leases_ = 0;
 };
 
