@@ -38,7 +38,9 @@ class [[nodiscard]] AcquireAwaiter {
   template <typename Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
     TaskPromise& task = awaiting.promise();
-    if (!task.context().stop_token().stop_requested()) slot_ = pool_.TryAcquire(site_);
+    if (!task.context().stop_token().stop_requested()) {
+      slot_ = pool_.TryAcquire(task.context().loop(), site_);
+    }
     if (slot_ != nullptr) return false;
     return node_.emplace(pool_, deadline_ns_, site_).Begin(task);
   }

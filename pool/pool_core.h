@@ -41,8 +41,8 @@ class PoolCore {
   // ---- For AcquireNode and Lease. ----
 
   // Leases what is idle, where it need not be validated and nobody waits; else null, with no
-  // effect.
-  virtual Slot* TryAcquire(std::source_location site) noexcept = 0;
+  // effect. `of_task` is the loop of the task that asks.
+  virtual Slot* TryAcquire(const Loop& of_task, std::source_location site) noexcept = 0;
 
   // Answers the node at once, and returns true; or queues it and returns false: the node is
   // answered later and then woken (AcquireNode::Woken), unless it is withdrawn before that.

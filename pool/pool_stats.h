@@ -32,7 +32,9 @@ class SlotCounts {
   // Those that hold a resource which is not on its way out.
   uint32_t present() const { return live() - (*this)[SlotState::kDestroying]; }
   // Those whose resource is yet to be.
-  uint32_t arriving() const { return (*this)[SlotState::kReserved] + (*this)[SlotState::kCreating]; }
+  uint32_t arriving() const {
+    return (*this)[SlotState::kReserved] + (*this)[SlotState::kCreating];
+  }
 
  private:
   std::array<uint32_t, kSlotStates> counts_ = {};

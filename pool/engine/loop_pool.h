@@ -34,7 +34,11 @@ namespace tenon::pool {
 //   Mode::Mutex         guards the books; has lock() and unlock()
 //   Mode::Wake(node)    has AcquireNode::Woken called on the node's thread; the lock is held
 //   Mode::LeaseTime(loop)  RosterHost::LeaseTime, the home loop being `loop`
-//   Mode::Check(pool, node)  CHECKs that the calling thread may do so
+//   Mode::CheckThread   CHECKs that the calling thread may; as does ...InDebug, where DCHECKs do
+//   Mode::CheckLoop(home, of_task)  the same of the loop of a task that acquires
+//
+// Made on the home loop's thread. What happens for every lease, beside something idle, is checked
+// in debug builds; whatever begins, ends or wakes something is always.
 //
 // Every look into the books is a Session. What is to be begun after it is begun by the pump, a task
 // posted to the home loop, which holds no lock: code of the application runs from there, and from
@@ -70,36 +74,40 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
            "Drain() until it results in OK";
   }
 
-  Slot* TryAcquire(std::source_location site) noexcept override {
-    Mode::Check(*this, nullptr);
+  Slot* TryAcquire(const Loop& of_task, std::source_location site) noexcept override {
+    mode_.CheckThreadInDebug();
+    mode_.CheckLoopInDebug(loop(), of_task);
     const Session session(*this);
     return roster_.TryAcquire(site);
   }
   bool Acquire(AcquireNode& node) noexcept override {
-    Mode::Check(*this, &node);
+    mode_.CheckThread();
+    mode_.CheckLoop(loop(), node.loop());
     const Session session(*this);
     return roster_.Acquire(node);
   }
   bool Withdraw(AcquireNode& node, WithdrawReason reason, AcquireDiagnosis& why) noexcept override {
+    mode_.CheckThread();
     const Session session(*this);
     return roster_.Withdraw(node, reason, why);
   }
   bool Take(AcquireNode& node) noexcept override {
+    mode_.CheckThread();
     const Session session(*this);
     return roster_.Take(node);
   }
   void Return(Slot& slot) noexcept override {
-    Mode::Check(*this, nullptr);
+    mode_.CheckThreadInDebug();
     const Session session(*this);
     roster_.Return(slot);
   }
   void InvalidateAll() noexcept override {
-    Mode::Check(*this, nullptr);
+    mode_.CheckThread();
     const Session session(*this);
     roster_.InvalidateAll();
   }
   absl::Status Resize(uint32_t min, uint32_t max) noexcept override {
-    Mode::Check(*this, nullptr);
+    mode_.CheckThread();
     // Before the session, as what it says takes memory.
     const PoolOptions size = {.min = min, .max = max, .capacity = slots_.size()};
     if (absl::Status status = size.Validate(); !status.ok()) return status;
@@ -108,11 +116,12 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
     return absl::OkStatus();
   }
   void Close() noexcept override {
-    Mode::Check(*this, nullptr);
+    mode_.CheckThread();
     const Session session(*this);
     roster_.Close();
   }
   PoolStats Stats() const noexcept override {
+    mode_.CheckThread();
     const Session session(*this);
     return roster_.Stats();
   }
@@ -145,11 +154,13 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
 
   // Posted while the lock is held: the pool cannot be drained, and then destroyed, in between.
   void SchedulePump() noexcept override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    mode_.CheckThread();
     if (pump_posted_) return;
     pump_posted_ = true;
     loop().Post(pump_);
   }
   void Wake(AcquireNode& node) noexcept override ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    mode_.CheckThread();
     Mode::Wake(node);
   }
   int64_t Now() const noexcept override { return loop().Now(); }
@@ -167,6 +178,7 @@ class LoopPool final : public PoolCore, private RosterHost, private StageListene
   void ArmTimer(int64_t due_ns) noexcept;
   void TimerDone() noexcept;
 
+  [[no_unique_address]] Mode mode_;
   mutable typename Mode::Mutex mutex_;
   SlotTable slots_;
   Roster roster_ ABSL_GUARDED_BY(mutex_);

@@ -37,9 +37,9 @@ class RosterHost {
 };
 
 // Decides everything that a pool decides, and does nothing: no code of the application, and no
-// memory is taken or given back. What has to be done it leaves in a queue, for a pool to take from it when no lock is held
-// (POOL-15). The same for a pool on one loop, which calls it directly, and for one that is shared,
-// which calls it under a lock.
+// memory is taken or given back. What has to be done it leaves in a queue, for a pool to take from
+// it when no lock is held (POOL-15). The same for a pool on one loop, which calls it directly, and
+// for one that is shared, which calls it under a lock.
 //
 // Ownership: of nothing; slots, nodes and the host outlive it.
 // Threads: one at a time.

@@ -1,5 +1,7 @@
 #include "tenon/pool/local/local_pool.h"
 
+#include <pthread.h>
+
 #include "absl/base/thread_annotations.h"
 #include "absl/log/check.h"
 #include "tenon/pool/acquire_node.h"
@@ -14,17 +16,36 @@ class ABSL_LOCKABLE NoMutex {
   void unlock() ABSL_UNLOCK_FUNCTION() {}
 };
 
-struct LocalMode {
+class LocalMode {
+ public:
   using Mutex = NoMutex;
 
   static void Wake(AcquireNode& node) { node.Woken(); }
   // Asking the clock would cost more than the lease.
   static int64_t LeaseTime(const Loop& loop) { return loop.TurnTime(); }
-  static void Check([[maybe_unused]] const PoolCore& pool,
-                    [[maybe_unused]] const AcquireNode* node) {
-    DCHECK(node == nullptr || &node->loop() == &pool.loop())
-        << "a task acquires from the local pool of another loop than its own";
+
+  void CheckThread() const {
+    CHECK(pthread_equal(pthread_self(), owner_))
+        << "a local pool is used on another thread than its loop's; see shared::Factory()";
   }
+  void CheckThreadInDebug() const {
+#ifndef NDEBUG
+    CheckThread();
+#endif
+  }
+  static void CheckLoop(const Loop& home, const Loop& of_task) {
+    CHECK(&home == &of_task)
+        << "a task acquires from the local pool of another loop; see shared::Factory()";
+  }
+  void CheckLoopInDebug([[maybe_unused]] const Loop& home,
+                        [[maybe_unused]] const Loop& of_task) const {
+#ifndef NDEBUG
+    CheckLoop(home, of_task);
+#endif
+  }
+
+ private:
+  const pthread_t owner_ = pthread_self();
 };
 
 class LocalFactory final : public PoolFactory {

@@ -7,7 +7,9 @@
 
 namespace tenon::pool::local {
 
-// "local": all calls on the thread of its loop, tasks of that loop only; waiters in order.
+// "local": all calls on the thread of its loop, tasks of that loop only; waiters in order. Another
+// thread or loop is a CHECK, save where something idle is leased and where a lease ends for which
+// nobody waits: that is checked in debug builds only.
 const PoolFactory& Factory();
 
 }  // namespace tenon::pool::local

@@ -25,7 +25,10 @@ struct SharedMode {
 
   static void Wake(AcquireNode& node) { node.Post(); }
   static int64_t LeaseTime(const Loop& loop) { return loop.Now(); }
-  static void Check(const PoolCore&, const AcquireNode*) {}
+  static void CheckThread() {}
+  static void CheckThreadInDebug() {}
+  static void CheckLoop(const Loop&, const Loop&) {}
+  static void CheckLoopInDebug(const Loop&, const Loop&) {}
 };
 
 class SharedFactory final : public PoolFactory {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -227,6 +228,33 @@ TEST_P(DrainTest, DrainingTheLoopEndsWaitersAndRetries) {
   EXPECT_FALSE(waiter->TakeResult().ok());
   EXPECT_EQ(pool().Stats().slots.used(), 0u);
   pool_.reset();
+}
+
+TEST(LocalPoolDeathTest, AnotherThreadOrLoopIsNoticed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  alloc::SystemAllocator system;
+  ScriptedPolicy policy;
+  const auto make_loop = [&] { return *Loop::Create(VirtualClockFactory(), {}, system); };
+  const Owned<Loop> home = make_loop();
+  const Owned<Loop> other = make_loop();
+  ThingPool pool = *ThingPool::Create(local::Factory(), *home, policy, {.max = 2}, system);
+  const auto site = std::source_location::current();
+  const char* const wrong_loop = "local pool of another loop";
+  const char* const wrong_thread = "on another thread";
+  EXPECT_DEATH(Acquirer(*other, pool, kForeverNs, site), wrong_loop);
+  EXPECT_DEATH(std::thread([&] { pool.Close(); }).join(), wrong_thread);
+  EXPECT_DEATH(std::thread([&] { pool.Stats(); }).join(), wrong_thread);
+  Acquirer acquirer(*home, pool, kForeverNs, site);
+  while (!acquirer.done()) home->RunOnce();
+  ThingLease lease = *acquirer.TakeResult();
+  // There is something to be done then, so it is noticed in all builds.
+  lease.Invalidate();
+  EXPECT_DEATH(std::thread([&] { lease.Release(); }).join(), wrong_thread);
+  lease.Release();
+  const auto drain = [](Allocator&, ThingPool& pool) -> Task<> {
+    co_return (co_await pool.Drain()).status;
+  };
+  EXPECT_EQ(RunToCompletion(*home, drain(system, pool)), absl::OkStatus());
 }
 
 TEST_P(DrainDeathTest, APoolWithALeaseCannotBeDestroyed) {

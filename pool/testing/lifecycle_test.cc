@@ -313,9 +313,7 @@ TEST_P(LifecycleTest, WhatIsSparedByTheMinimumCostsNoTimerWhenItIsLeased) {
   MakePool({.min = 2, .max = 4, .idle_ttl_ns = kSecondNs});
   Warm(2);
   Advance(2 * kSecondNs);
-  const auto timers = [&] {
-    return loop().Stats().submitted[static_cast<size_t>(Opcode::kTimer)];
-  };
+  const auto timers = [&] { return loop().Stats().submitted[static_cast<size_t>(Opcode::kTimer)]; };
   const uint64_t before = timers();
   for (int i = 0; i < 100; ++i) {
     AcquireNow().Release();
