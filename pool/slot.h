@@ -20,7 +20,7 @@ class PoolCore;
 class Stages;
 
 // Owned by the pool, at one address for as long as the pool lives. Its link is in the list of
-// whoever owns its next edge, where that is the pool (SlotOwner).
+// whoever owns its next edge, where that is the pool (SlotState).
 //
 // Threads: as the pool's; `broken` is written by the holder of the lease, and read when that ends.
 struct Slot : public ListLink<Slot> {

@@ -62,27 +62,6 @@ constexpr bool IsLegal(State state, Event event) {
   return false;
 }
 
-constexpr SlotOwner OwnerIn(State state) {
-  switch (state) {
-    case State::kEmpty:
-      return SlotOwner::kNobody;
-    case State::kReserved:
-      return SlotOwner::kPool;
-    case State::kIdle:
-      return SlotOwner::kIdleList;
-    case State::kAssigned:
-      return SlotOwner::kWaiter;
-    case State::kLeased:
-      return SlotOwner::kHolder;
-    case State::kCreating:
-    case State::kValidating:
-    case State::kResetting:
-    case State::kDestroying:
-      return SlotOwner::kTask;
-  }
-  return SlotOwner::kNobody;
-}
-
 constexpr SlotEffect EffectOf(State from, State to) {
   if (from == State::kDestroying) return SlotEffect::kDestroyed;
   if (from != State::kCreating) return SlotEffect::kNone;
@@ -104,7 +83,7 @@ constexpr Matrix MakeMatrix() {
       const auto event = static_cast<Event>(j);
       const State to = Target(event);
       matrix[i][j].legal = IsLegal(from, event);
-      matrix[i][j].transition = {.next = to, .owner = OwnerIn(to), .effect = EffectOf(from, to)};
+      matrix[i][j].transition = {.next = to, .effect = EffectOf(from, to)};
     }
   }
   return matrix;
@@ -127,8 +106,6 @@ const SlotTransition* NextSlotState(SlotState state, SlotEvent event) {
   const Cell& cell = kMatrix[static_cast<size_t>(state)][static_cast<size_t>(event)];
   return cell.legal ? &cell.transition : nullptr;
 }
-
-SlotOwner OwnerOf(SlotState state) { return OwnerIn(state); }
 
 absl::string_view SlotStateName(SlotState state) { return kStateNames[static_cast<size_t>(state)]; }
 

@@ -11,17 +11,19 @@
 namespace tenon::pool {
 
 // Where a slot is. Everything but kEmpty holds a permit, so that the slots which are not empty
-// never outnumber the maximum (POOL-10); everything after kCreating holds a resource.
+// never outnumber the maximum (POOL-10); everything after kCreating holds a resource. Each state
+// has one owner, who has to see to it that the slot leaves it (POOL-1); no task is an acquirer's
+// (POOL-14).
 enum class SlotState : uint8_t {
-  kEmpty,
-  kReserved,    // has its permit; its creation is yet to begin
-  kCreating,    // also while a creation that failed undoes what it had done
-  kIdle,        // there to be leased
-  kValidating,  // being asked whether it still works
-  kAssigned,    // given to a waiter that has not resumed yet
-  kLeased,      // in the hands of an application
-  kResetting,   // being made ready for its next holder
-  kDestroying,  // keeps its permit until that is done
+  kEmpty,       // nobody's
+  kReserved,    // the pool's: has its permit; its creation is yet to begin
+  kCreating,    // a task's, also while a creation that failed undoes what it had done
+  kIdle,        // the idle list's: there to be leased, until its time ends
+  kValidating,  // a task's: being asked whether it still works
+  kAssigned,    // the waiter's that it was given to, and that has not resumed yet
+  kLeased,      // the lease's: in the hands of an application
+  kResetting,   // a task's: being made ready for its next holder
+  kDestroying,  // a task's; keeps its permit until that is done
 };
 inline constexpr size_t kSlotStates = 9;
 
@@ -41,17 +43,6 @@ enum class SlotEvent : uint8_t {
 };
 inline constexpr size_t kSlotEvents = 11;
 
-// Who has to see to it that a slot leaves its state. There is always exactly one: that is why
-// nothing is ever orphaned (POOL-1).
-enum class SlotOwner : uint8_t {
-  kNobody,    // empty
-  kPool,      // the queue of what the pool is about to begin
-  kTask,      // a task of the pool, never of an acquirer (POOL-14)
-  kIdleList,  // the next to acquire, or the end of its time
-  kWaiter,    // the acquirer that was given it, when it resumes
-  kHolder,    // the lease, when it ends
-};
-
 // What a transition adds to the pool's books.
 enum class SlotEffect : uint8_t {
   kNone,
@@ -62,16 +53,12 @@ enum class SlotEffect : uint8_t {
 
 struct SlotTransition {
   SlotState next = SlotState::kEmpty;
-  SlotOwner owner = SlotOwner::kNobody;
   SlotEffect effect = SlotEffect::kNone;
 };
 
 // What an event makes of a slot; null where the event may not happen in that state. Points into a
 // constant table.
 const SlotTransition* NextSlotState(SlotState state, SlotEvent event);
-
-// Who owns the way out of a state.
-SlotOwner OwnerOf(SlotState state);
 
 // Whether there is a resource in it, or what is left of one.
 constexpr bool HoldsResource(SlotState state) { return state > SlotState::kCreating; }

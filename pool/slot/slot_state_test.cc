@@ -34,12 +34,8 @@ constexpr Row kTable[] = {
     {SlotEvent::kDestroyed, "destroyed", "........E"},
 };
 // clang-format on
-// Who owns the way out of each state: nobody, the pool, a task, the idle list, a waiter, a holder.
-constexpr absl::string_view kOwners = "NPTITWHTT";
-constexpr absl::string_view kOwnerLetters = "NPTIWH";
 
 char LetterOf(SlotState state) { return kLetters[static_cast<size_t>(state)]; }
-char LetterOf(SlotOwner owner) { return kOwnerLetters[static_cast<size_t>(owner)]; }
 
 SlotEffect ExpectedEffect(char from, char to) {
   if (from == 'C' && to == 'E') return SlotEffect::kCreationFailed;
@@ -51,7 +47,6 @@ SlotEffect ExpectedEffect(char from, char to) {
 TEST(SlotStateTest, EveryStateAndEventIsAsInTheTable) {
   ASSERT_EQ(std::size(kTable), kSlotEvents);
   ASSERT_EQ(kLetters.size(), kSlotStates);
-  ASSERT_EQ(kOwners.size(), kSlotStates);
   size_t legal = 0;
   for (size_t j = 0; j < kSlotEvents; ++j) {
     const Row& row = kTable[j];
@@ -66,8 +61,6 @@ TEST(SlotStateTest, EveryStateAndEventIsAsInTheTable) {
       if (transition == nullptr) continue;
       ++legal;
       EXPECT_EQ(LetterOf(transition->next), next);
-      EXPECT_EQ(LetterOf(transition->owner), kOwners[kLetters.find(next)]);
-      EXPECT_EQ(transition->owner, OwnerOf(transition->next));
       EXPECT_EQ(transition->effect, ExpectedEffect(kLetters[i], next));
     }
   }
