@@ -18,7 +18,8 @@ namespace tenon::pool {
 //   meanwhile; it does not move.
 // Threads: as the pool's traits say: its home loop's thread, or any.
 // Reentrancy: a lease may end anywhere, in destructors too: O(1), without memory, without I/O, and
-//   without running anybody's code (POOL-20, POOL-15).
+//   without running anybody's code (POOL-20, POOL-15). Of a shared pool it may have to wake a loop
+//   that sleeps, by a write that does not wait.
 // Shutdown: leases stay valid when the pool is closed; what they return is destroyed (POOL-9).
 template <typename T>
 class Lease {

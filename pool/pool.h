@@ -91,7 +91,8 @@ class Pool {
   }
 
   // `co_await pool.Acquire()` results in a lease, or in
-  //   DeadlineExceeded: PoolOptions::acquire_timeout_ns passed; says why (POOL-8, POOL-19);
+  //   DeadlineExceeded: PoolOptions::acquire_timeout_ns passed; says why (POOL-8, POOL-19), where
+  //     there is memory for it;
   //   Cancelled, without a message: the task was asked to stop, before there was a lease (POOL-4),
   //     or the loop was drained;
   //   FailedPrecondition: the pool is closed (POOL-9);
@@ -110,7 +111,8 @@ class Pool {
   }
 
   // From now on no resource is leased that exists already or whose creation has begun: what is idle
-  // is destroyed, what is leased is when it comes back (POOL-11, POOL-12).
+  // is destroyed, what is leased is when it comes back (POOL-11, POOL-12). Creations are not asked
+  // to stop; others begin beside them where there are permits.
   void InvalidateAll() noexcept { core_->InvalidateAll(); }
 
   // Changes PoolOptions::min and max. What is too much is destroyed when it is idle or comes back.
@@ -123,9 +125,10 @@ class Pool {
 
   // Closes, and `co_await pool.Drain(deadline_ns)` waits until nothing is left, or until the loop's
   // clock reaches the deadline: then the policy's remaining tasks are asked to stop, and the
-  // report says what is left and where it was leased (POOL-18). The pool can be drained again. Not
-  // cut short by a stop of the task. Where the loop is drained meanwhile, which ends the policy's
-  // tasks, it waits for the holders without a deadline.
+  // report says what is left and where it was leased (POOL-18). The pool can be drained again.
+  // Acquirers are waited for as well, until they have resumed. Not cut short by a stop of the task.
+  // Where the loop is drained meanwhile, which ends the policy's tasks, it waits for the holders
+  // without a deadline.
   DrainAwaiter Drain(int64_t deadline_ns = kForeverNs) { return {*core_, deadline_ns}; }
 
   PoolStats Stats() const noexcept { return core_->Stats(); }

@@ -59,7 +59,8 @@ class PoolCore {
   // place, and is woken another time.
   virtual bool Take(AcquireNode& node) noexcept = 0;
 
-  // Ends a lease. O(1), allocates nothing, performs no I/O (POOL-20).
+  // Ends a lease. O(1), allocates nothing, performs no I/O (POOL-20) but, on a shared pool, the
+  // write that wakes another loop.
   virtual void Return(Slot& slot) noexcept = 0;
 
   // ---- For Pool and DrainNode. ----

@@ -47,18 +47,21 @@ struct PoolOptions {
   // Destroys what has been idle for so long, unless no more than `min` are left (POOL-17).
   int64_t idle_ttl_ns = kForeverNs;
   // Destroys what was created so long ago, when nobody has leased it (POOL-17). Where no more than
-  // `min` are left its replacement is created first, if max allows for one more at a time.
+  // `min` are left its replacement is created first, if max allows for one more at a time; else one
+  // is destroyed, and the next when its replacement is there. Until then they are not leased.
   int64_t lifetime_ns = kForeverNs;
   // Lifetimes are shorter by a random part of this, so that what was created together does not
   // end together. 0 to lifetime_ns.
   int64_t lifetime_jitter_ns = 0;
 
   // After a creation failed no other begins for retry_min_ns, doubled by each further failure in a
-  // row up to retry_max_ns; then one at a time, until one succeeds. At least 1.
+  // row up to retry_max_ns; then one at a time, until one succeeds. Those that had begun before the
+  // last failure count as part of it. At least 1.
   int64_t retry_min_ns = 50 * kMillisecondNs;
   int64_t retry_max_ns = 10 * kSecondNs;
-  // From so many failures in a row on, each is the answer to the acquirer that has waited longest.
-  // 0: acquirers wait until one succeeds, or their deadline, which then tells of the failures.
+  // From so many failures in a row on, each that fails answers the acquirer that has waited
+  // longest. 0: acquirers wait until one succeeds, or their deadline, which then tells of the
+  // failures.
   uint32_t create_attempts = 0;
 
   // Of the jitter.
