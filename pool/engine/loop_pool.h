@@ -37,8 +37,8 @@ namespace tenon::pool {
 //   Mode::CheckThread   CHECKs that the calling thread may; as does ...InDebug, where DCHECKs do
 //   Mode::CheckLoop(home, of_task)  the same of the loop of a task that acquires
 //
-// Made on the home loop's thread. What happens for every lease, beside something idle, is checked
-// in debug builds; whatever begins, ends or wakes something is always.
+// Made on the home loop's thread. Leasing what is idle, and returning what nobody waits for, is
+// checked in debug builds; whatever begins, ends or wakes something is always.
 //
 // Every look into the books is a Session. What is to be begun after it is begun by the pump, a task
 // posted to the home loop, which holds no lock: code of the application runs from there, and from
