@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Asks Bazel who depends on whom and fails where that breaks the direction
 #   core <- backends <- //:backends <- runtime <- {tools, examples}
+#   core <- {alloc, pool}
 # Tests, and libraries only tests may use, may look anywhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -24,6 +25,11 @@ used_by() { query "deps(attr(testonly, 0, $1), 1)"; }
 used_by //core/... >"${scratch:=$(mktemp)}"
 trap 'rm -f "$scratch"' EXIT
 only "core uses Abseil and core only" '^(//core[/:]|@abseil-cpp//)' <"$scratch"
+
+used_by //alloc/... >"$scratch"
+only "an allocator uses core and alloc" '^(//core[/:]|//alloc[/:]|@)' <"$scratch"
+used_by //pool/... >"$scratch"
+only "a pool uses core and pool" '^(//core[/:]|//pool[/:]|@)' <"$scratch"
 
 for build in backends/*/BUILD.bazel; do
   [ -f "$build" ] || continue
