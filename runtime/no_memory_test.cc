@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,53 +16,13 @@
 #include "tenon/alloc/system/system_allocator.h"
 #include "tenon/core/loop/loop.h"
 #include "tenon/core/memory/allocator_factory.h"
+#include "tenon/core/memory/without_memory.h"
 #include "tenon/runtime/allocator_spec.h"
 #include "tenon/runtime/composed_factory.h"
 #include "tenon/runtime/open_loop.h"
 
-namespace {
-
-// On this thread only: the test framework may use others.
-thread_local bool fails = false;
-thread_local int refused = 0;
-
-void* AllocateOrNull(size_t size) noexcept {
-  if (fails) ++refused;
-  return fails ? nullptr : std::malloc(size == 0 ? 1 : size);
-}
-
-void* AllocateOrThrow(size_t size) {
-  void* const block = AllocateOrNull(size);
-  if (block == nullptr) throw std::bad_alloc();
-  return block;
-}
-
-}  // namespace
-
-void* operator new(size_t size) { return AllocateOrThrow(size); }
-void* operator new[](size_t size) { return AllocateOrThrow(size); }
-// Sanitizers have these of their own, not over the two above.
-void* operator new(size_t size, const std::nothrow_t&) noexcept { return AllocateOrNull(size); }
-void* operator new[](size_t size, const std::nothrow_t&) noexcept { return AllocateOrNull(size); }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete[](void* block) noexcept { std::free(block); }
-void operator delete(void* block, size_t) noexcept { std::free(block); }
-void operator delete[](void* block, size_t) noexcept { std::free(block); }
-
 namespace tenon::runtime {
 namespace {
-
-// While it lives, no memory is to be had by `new`.
-class WithoutMemory {
- public:
-  WithoutMemory() {
-    refused = 0;
-    fails = true;
-  }
-  ~WithoutMemory() { fails = false; }
-  WithoutMemory(const WithoutMemory&) = delete;
-  WithoutMemory& operator=(const WithoutMemory&) = delete;
-};
 
 constexpr uint32_t kMaxHandles = 4;
 
@@ -78,10 +36,10 @@ class NoMemoryTest : public testing::TestWithParam<const LoopBackendFactory*> {
   }
   // What it answers without memory; the message is empty, as there is none for it.
   void ExpectRefusal(const absl::Status& status, absl::StatusCode code) {
-    fails = false;
+    WithoutMemory::End();
     EXPECT_EQ(status.code(), code);
     EXPECT_EQ(status.message(), "");
-    EXPECT_GT(refused, 0) << "nobody asked for memory: this shows nothing";
+    EXPECT_GT(WithoutMemory::refused(), 0) << "nobody asked for memory: this shows nothing";
   }
 
   Owned<Loop> loop_;
@@ -100,7 +58,7 @@ TEST_P(NoMemoryTest, AdoptOfWhatCannotBePolled) {
   UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   const WithoutMemory without;
   const absl::StatusOr<Handle> adopted = loop_->Adopt(std::move(null));
-  fails = false;
+  WithoutMemory::End();
   EXPECT_TRUE(adopted.ok()) << adopted.status();
 }
 
@@ -189,9 +147,9 @@ TEST(AllocatorsWithoutNewTest, AreMade) {
     const WithoutMemory without;
     absl::StatusOr<Owned<Allocator>> made = factory.Create({.inner = inner, .memory = memory});
     if (made.ok()) made->reset();
-    fails = false;
+    WithoutMemory::End();
     EXPECT_TRUE(made.ok()) << made.status();
-    EXPECT_EQ(refused, 0);
+    EXPECT_EQ(WithoutMemory::refused(), 0);
   }
 }
 
@@ -200,9 +158,9 @@ TEST(AllocatorsWithoutNewTest, RefuseInTheFactorysWords) {
   const ComposedFactory factory = Compose("guarded(refusing(quota(1MiB)))");
   const WithoutMemory without;
   const absl::Status status = factory.Create({.inner = &memory, .memory = memory}).status();
-  fails = false;
+  WithoutMemory::End();
   EXPECT_EQ(status, absl::InvalidArgumentError("not with this inner allocator"));
-  EXPECT_GT(refused, 0) << "nobody asked for memory: this shows nothing";
+  EXPECT_GT(WithoutMemory::refused(), 0) << "nobody asked for memory: this shows nothing";
 }
 
 }  // namespace

@@ -1,58 +1,16 @@
 // What a pool answers while `operator new` fails: a status without a message, and never the end of
 // the process.
 
-#include <cstdlib>
 #include <memory>
-#include <new>
 #include <optional>
 #include <utility>
 
 #include "gtest/gtest.h"
+#include "tenon/core/memory/without_memory.h"
 #include "tenon/pool/testing/pool_fixture.h"
-
-namespace {
-
-// On this thread only: the test framework may use others.
-thread_local bool fails = false;
-thread_local int refused = 0;
-
-void* AllocateOrNull(size_t size) noexcept {
-  if (fails) ++refused;
-  return fails ? nullptr : std::malloc(size == 0 ? 1 : size);
-}
-
-void* AllocateOrThrow(size_t size) {
-  void* const block = AllocateOrNull(size);
-  if (block == nullptr) throw std::bad_alloc();
-  return block;
-}
-
-}  // namespace
-
-void* operator new(size_t size) { return AllocateOrThrow(size); }
-void* operator new[](size_t size) { return AllocateOrThrow(size); }
-// Sanitizers have these of their own, not over the two above.
-void* operator new(size_t size, const std::nothrow_t&) noexcept { return AllocateOrNull(size); }
-void* operator new[](size_t size, const std::nothrow_t&) noexcept { return AllocateOrNull(size); }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete[](void* block) noexcept { std::free(block); }
-void operator delete(void* block, size_t) noexcept { std::free(block); }
-void operator delete[](void* block, size_t) noexcept { std::free(block); }
 
 namespace tenon::pool {
 namespace {
-
-// While it lives, no memory is to be had by `new`.
-class WithoutMemory {
- public:
-  WithoutMemory() {
-    refused = 0;
-    fails = true;
-  }
-  ~WithoutMemory() { fails = false; }
-  WithoutMemory(const WithoutMemory&) = delete;
-  WithoutMemory& operator=(const WithoutMemory&) = delete;
-};
 
 class NoMemoryTest : public PoolTest {
  protected:
@@ -73,7 +31,7 @@ TEST_P(NoMemoryTest, OptionsOutOfRange) {
     created = ThingPool::Create(*GetParam(), loop(), policy_, {.max = 0}, allocator()).status();
     resized = pool().Resize(2, 1);
   }
-  EXPECT_GT(refused, 0);
+  EXPECT_GT(WithoutMemory::refused(), 0);
   EXPECT_EQ(created, absl::InvalidArgumentError(""));
   EXPECT_EQ(resized, absl::InvalidArgumentError(""));
 }
@@ -86,7 +44,7 @@ TEST_P(NoMemoryTest, ATimeoutAndADrainPastItsDeadline) {
     const WithoutMemory none;
     Turn();
   }
-  EXPECT_GT(refused, 0);
+  EXPECT_GT(WithoutMemory::refused(), 0);
   ASSERT_TRUE(late->done());
   EXPECT_EQ(late->TakeResult().status(), absl::DeadlineExceededError(""));
   const auto drain = [](Allocator&, PoolTest& test) -> Task<> {
@@ -98,7 +56,7 @@ TEST_P(NoMemoryTest, ATimeoutAndADrainPastItsDeadline) {
     root.Start();
     Turn();
   }
-  EXPECT_GT(refused, 0);
+  EXPECT_GT(WithoutMemory::refused(), 0);
   ASSERT_TRUE(root.done());
   EXPECT_EQ(root.TakeResult(), absl::DeadlineExceededError(""));
 }
@@ -115,7 +73,7 @@ TEST_P(NoMemoryTest, ClosingTakesNone) {
     held.Release();
     Turn();
   }
-  EXPECT_EQ(refused, 0);
+  EXPECT_EQ(WithoutMemory::refused(), 0);
   ASSERT_TRUE(waiter->done());
   EXPECT_EQ(waiter->TakeResult().status(), absl::FailedPreconditionError("the pool is closed"));
 }
