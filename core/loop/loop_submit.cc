@@ -308,6 +308,10 @@ void Loop::Cancel(Operation& operation) noexcept {
       return;
     case OperationState::kInFlight:
       backend_->Cancel(operation, sink_);
+      if (Mutated(LoopMutation::kCancelNeighbours)) {
+        HandleSlot* const slot = handles_.Find(operation.handle_);
+        if (slot != nullptr) slot->pending.ForEach([this](Operation& other) { Cancel(other); });
+      }
       return;
     case OperationState::kReady:  // Its result stands; see DropDescriptorIfCancelled.
     case OperationState::kIdle:

@@ -26,6 +26,7 @@ enum class LoopMutation : uint8_t {
   kFinalFlaggedMore,       // CMP-9: a multishot operation's final completion is flagged more
   kCancelTwice,            // CAN-2: cancelling a finished operation changes its result
   kDropQueuedCancel,       // CAN-4: a cancel of a queued operation is lost
+  kCancelNeighbours,       // CAN-6: a cancel takes every operation of the handle with it
   kLeakCancelledAccept,    // CAN-5: the descriptor of a late cancel is forgotten
   kTimerEarly,             // TIM-1: fires half a millisecond early
   kZeroTimerLate,          // TIM-3: zero counts as ten milliseconds

@@ -97,16 +97,19 @@ class DropsCancelsWhenFull final : public Kernel {
   }
 };
 
-// Never asks for what did not fit in the completion queue: a completion is lost for each time. To
-// have it overflow, deferred work is done all at once, as by older kernels.
+// Loses a completion for each time that some did not fit in the completion queue. To have it
+// overflow, deferred work is done all at once, as by older kernels.
 class LosesOverflow final : public Kernel {
  public:
   int EnterRing(::io_uring& ring, Enter how, __kernel_timespec* timeout) override {
     while ((*ring.sq.kflags & IORING_SQ_TASKRUN) != 0 && !io_uring_cq_has_overflow(&ring)) {
       io_uring_get_events(&ring);
     }
-    if (io_uring_cq_has_overflow(&ring)) io_uring_cq_advance(&ring, 1);
-    return Kernel::EnterRing(ring, how, timeout);
+    const bool overflowed = io_uring_cq_has_overflow(&ring);
+    const int result = Kernel::EnterRing(ring, how, timeout);
+    // By now the kernel has put there what it kept.
+    if (overflowed && io_uring_cq_ready(&ring) > 0) io_uring_cq_advance(&ring, 1);
+    return result;
   }
 };
 

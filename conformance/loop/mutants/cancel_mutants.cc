@@ -36,22 +36,6 @@ class SwallowsBytes final : public InterceptingBackend {
   }
 };
 
-// Cancels whatever else is pending on the handle as well.
-class CancelsNeighbours final : public InterceptingBackend {
- public:
-  using InterceptingBackend::InterceptingBackend;
-
-  void Cancel(Operation& operation, CompletionSink& sink) noexcept override {
-    const Handle handle = operation.handle();
-    InterceptingBackend::Cancel(operation, sink);
-    const std::vector<Operation*> others = in_flight();
-    for (Operation* other : others) {
-      const bool is_neighbour = other->handle() == handle && !other->cancel_requested();
-      if (is_neighbour) InterceptingBackend::Cancel(*other, sink);
-    }
-  }
-};
-
 }  // namespace
 
 LoopMutant CAN_1() {
@@ -93,7 +77,7 @@ LoopMutant CAN_6() {
   return {.name = "a cancel takes every operation of the handle with it",
           .rule = "CAN-6",
           .expected_reason = "disturbed another operation of the handle",
-          .wrap = &Wrap<CancelsNeighbours>};
+          .loop_mutation = LoopMutation::kCancelNeighbours};
 }
 
 LoopMutant CAN_7() {
