@@ -1,7 +1,6 @@
 // The mutants of CAN-1 to CAN-7.
 
 #include <cerrno>
-#include <vector>
 
 #include "tenon/conformance/loop/mutants/decorator.h"
 #include "tenon/conformance/loop/mutants/intercepting_backend.h"
